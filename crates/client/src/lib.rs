@@ -1,0 +1,1 @@
+//! The typed Rust client, over Thrift or HTTP.

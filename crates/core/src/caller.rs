@@ -1,0 +1,183 @@
+//! Who asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CredentialId, PrincipalId, TenantId};
+
+/// The name of a role: one of the built-in ones, or one that a tenant defines.
+pub type RoleName = Arc<str>;
+
+/// What kind of holder a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// A program.
+    Service,
+    /// A person.
+    User,
+    /// Plinth itself: schedules, housekeeping.
+    System,
+}
+
+/// A holder of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Its id, unique in the tenant.
+    pub id: PrincipalId,
+    /// Its name for people.
+    pub name: String,
+    /// What kind of holder it is.
+    pub kind: PrincipalKind,
+}
+
+/// W3C trace context of a request (<https://www.w3.org/TR/trace-context/>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Id of the whole trace; never zero.
+    pub trace_id: [u8; 16],
+    /// Id of the caller's span; never zero.
+    pub parent_id: [u8; 8],
+    /// Flags; bit 0 says that the caller sampled.
+    pub flags: u8,
+}
+
+impl TraceContext {
+    /// Parses a `traceparent` header of version 00 (later versions are read by their first four fields). `None` where
+    /// it breaks the grammar: the specification then has the receiver begin a new trace.
+    #[must_use]
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut parts = header.trim().split('-');
+        let (version, trace, parent, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if version.len() != 2 || version == "ff" || (version == "00" && parts.next().is_some()) {
+            return None;
+        }
+        u8::from_str_radix(version, 16).ok()?;
+        if flags.len() != 2
+            || [version, trace, parent, flags]
+                .concat()
+                .bytes()
+                .any(|byte| byte.is_ascii_uppercase())
+        {
+            return None;
+        }
+        let trace_id = decode_hex::<16>(trace)?;
+        let parent_id = decode_hex::<8>(parent)?;
+        if trace_id == [0; 16] || parent_id == [0; 8] {
+            return None;
+        }
+        Some(Self {
+            trace_id,
+            parent_id,
+            flags: u8::from_str_radix(flags, 16).ok()?,
+        })
+    }
+
+    /// Begins a new trace.
+    #[must_use]
+    pub fn begin() -> Self {
+        let trace_id = *uuid::Uuid::now_v7().as_bytes();
+        let parent = *uuid::Uuid::new_v4().as_bytes();
+        let mut parent_id = [0; 8];
+        for (to, from) in parent_id.iter_mut().zip(parent) {
+            *to = from;
+        }
+        Self {
+            trace_id,
+            parent_id,
+            flags: 0,
+        }
+    }
+
+    /// The `traceparent` header for the next hop.
+    #[must_use]
+    pub fn header(&self) -> String {
+        format!(
+            "00-{}-{}-{:02x}",
+            self.trace_id_hex(),
+            encode_hex(&self.parent_id),
+            self.flags
+        )
+    }
+
+    /// The trace id as 32 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn trace_id_hex(&self) -> String {
+        encode_hex(&self.trace_id)
+    }
+}
+
+fn encode_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != N * 2 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The authenticated caller of a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose data it is.
+    pub tenant: TenantId,
+    /// Who holds the credential.
+    pub principal: Principal,
+    /// The credential that was shown, without its secret part.
+    pub credential: CredentialId,
+    /// Roles bound to the principal in this tenant.
+    pub roles: Arc<[RoleName]>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// What the client calls itself; at most 256 bytes.
+    pub user_agent: Option<String>,
+    /// The trace that the request belongs to.
+    pub trace: TraceContext,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparent_survives_and_bad_ones_are_refused() {
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(
+            TraceContext::parse(header).expect("parses").header(),
+            header
+        );
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4bf92f3577b34da6a3ce929d0e0e473é-00f067aa0ba902b7-01",
+        ] {
+            assert!(TraceContext::parse(bad).is_none(), "{bad}");
+        }
+        assert!(
+            TraceContext::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x")
+                .is_some()
+        );
+        assert!(TraceContext::parse(&TraceContext::begin().header()).is_some());
+    }
+}

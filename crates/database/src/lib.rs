@@ -1,0 +1,1 @@
+//! The database service and index adviser block.

@@ -1,0 +1,3 @@
+//! The operation catalogue and the one pipeline that every request passes.
+
+pub mod catalogue;

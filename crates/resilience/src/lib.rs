@@ -1,0 +1,1 @@
+//! Guard rails around every call that leaves the process or could overload it.

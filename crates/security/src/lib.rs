@@ -1,0 +1,1 @@
+//! Keys, credentials, masking, and the pure access decision.

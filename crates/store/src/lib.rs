@@ -1,0 +1,1 @@
+//! The embedded engine and the control-plane data model.

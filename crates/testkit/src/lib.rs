@@ -1,0 +1,1 @@
+//! What the tests share: service harness, scenario tables, fault layers.

@@ -1,0 +1,2 @@
+//! Merchant onboarding.
+fn main() {}
