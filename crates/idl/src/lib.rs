@@ -4,6 +4,8 @@
 //! `idl/support/cache.thrift`; [`coupon`] holds the service with its arguments, results and exceptions. Generated code
 //! decodes without checks of its own: it must only ever run over `plinth_rpc`'s checked protocol.
 
+pub mod contract;
+
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/coupon.rs"));
 }

@@ -1,4 +1,7 @@
-//! Generates Rust from `idl/coupon.thrift` and the files that it includes.
+//! Generates Rust from `idl/coupon.thrift` and the files that it includes: the types and the service by volo-build, and
+//! beside them the contract as data (`contract.rs`).
+
+mod contract;
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +10,9 @@ fn main() {
     for folder in [idl.clone(), idl.join("support")] {
         watch(&folder);
     }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let contract = contract::generate(&idl);
+    std::fs::write(out.join("contract.rs"), contract).expect("OUT_DIR can be written");
     volo_build::Builder::thrift()
         .add_service(idl.join("coupon.thrift"))
         .include_dirs(vec![idl])
