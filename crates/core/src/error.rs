@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! error_codes {
-    ($( $(#[$doc:meta])* $name:ident = $number:literal, $reason:literal, $status:literal, $class:ident; )*) => {
+    ($( #[doc = $meaning:literal] $name:ident = $number:literal, $reason:literal, $status:literal, $class:ident; )*) => {
         /// The number of an error: a contract, the same on both transports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u16)]
-        pub enum ErrorCode { $( $(#[$doc])* $name = $number, )* }
+        pub enum ErrorCode { $( #[doc = $meaning] $name = $number, )* }
 
         impl ErrorCode {
             /// Every code, in the order of declaration.
@@ -29,6 +29,10 @@ macro_rules! error_codes {
             /// The name on the wire, in upper snake case.
             #[must_use]
             pub const fn reason(self) -> &'static str { match self { $( Self::$name => $reason, )* } }
+
+            /// What the code means, as one sentence for people.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str { match self { $( Self::$name => $meaning.trim_ascii(), )* } }
 
             /// The HTTP status that carries this code.
             #[must_use]
