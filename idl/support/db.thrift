@@ -105,7 +105,8 @@ struct DbRegisterDatabaseRequest {
     2: required string engine
     // Without a password. `sqlite`: a file's path below the directory of the settings, `shop/orders.db`; it is created
     // when first used. `postgres`: `postgres://user@host:port/database`; `mariadb`: `mysql://user@host:port/database`;
-    // query parameters of TLS (`sslmode`, `ssl-mode`, `sslrootcert`, `ssl-ca`) are kept. At most 2,048 bytes.
+    // of the query parameters only TLS's mode is taken: `sslmode` = `disable`, `prefer` (default), `require`,
+    // `verify-ca` or `verify-full`, on both. At most 2,048 bytes.
     3: required string url
     // The password of the user in `url`, at most 1,024 bytes. Kept in the control plane, never shown again. Absent on a
     // change that keeps engine and url: the stored one stays.
@@ -168,11 +169,9 @@ struct DbRemoveDatabaseResponse {
 struct DbColumn {
     // Its name as the engine gives it.
     1: required string name
-    // The engine's word for its type, lower case: `bigint`, `numeric`, `timestamptz`, `inet`. A type that has no field
-    // in DbValue comes as text.
+    // The engine's word for its type, lower case: `int8`, `numeric`, `timestamptz`, `inet`. A value of a type that has
+    // no field in DbValue comes as text.
     2: required string type_name
-    // Whether it may be NULL, where the engine says so.
-    3: optional bool nullable
 }
 
 // One row of a result.
