@@ -1,0 +1,120 @@
+//! Definitions in memory, for tests of blocks.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use plinth_core::{Result, SharedClock, SystemClock, TenantId};
+
+use crate::definitions::{
+    DEFINITION_ROWS_MAX, Definition, DefinitionKind, Definitions, Expected, check_definition_name,
+    encode_document, next_version,
+};
+
+type Key = (DefinitionKind, TenantId, String);
+
+/// [`Definitions`] that last as long as the process. Keeps to the same contract suite as the real ones.
+pub struct MemoryDefinitions {
+    clock: SharedClock,
+    rows: Mutex<BTreeMap<Key, Definition>>,
+}
+
+impl MemoryDefinitions {
+    /// Begins empty.
+    #[must_use]
+    pub fn new(clock: SharedClock) -> Self {
+        Self {
+            clock,
+            rows: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn page(&self, limit: u32, belongs: impl Fn(&Key) -> bool) -> Vec<(TenantId, Definition)> {
+        let limit = usize::try_from(limit.min(DEFINITION_ROWS_MAX)).unwrap_or(usize::MAX);
+        self.rows
+            .lock()
+            .iter()
+            .filter(|(key, _)| belongs(key))
+            .take(limit)
+            .map(|((_, tenant, _), definition)| (tenant.clone(), definition.clone()))
+            .collect()
+    }
+}
+
+impl Default for MemoryDefinitions {
+    fn default() -> Self {
+        Self::new(SystemClock::shared())
+    }
+}
+
+#[async_trait]
+impl Definitions for MemoryDefinitions {
+    async fn put(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+        document: serde_json::Value,
+        expected: Expected,
+    ) -> Result<Definition> {
+        check_definition_name(name)?;
+        encode_document(&document)?;
+        let now = self.clock.now();
+        let mut rows = self.rows.lock();
+        let key = (kind, tenant.clone(), name.to_owned());
+        let found = rows.get(&key);
+        let version = next_version(kind, name, expected, found.map(|found| found.version))?;
+        let definition = Definition {
+            name: name.to_owned(),
+            version,
+            document,
+            created_at: found.map_or(now, |found| found.created_at),
+            updated_at: now,
+        };
+        rows.insert(key, definition.clone());
+        Ok(definition)
+    }
+
+    async fn get(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<Option<Definition>> {
+        let key = (kind, tenant.clone(), name.to_owned());
+        Ok(self.rows.lock().get(&key).cloned())
+    }
+
+    async fn list(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Definition>> {
+        let page = self.page(limit, |(of_kind, of_tenant, name)| {
+            *of_kind == kind
+                && of_tenant == tenant
+                && name.starts_with(prefix)
+                && after.is_none_or(|after| name.as_str() > after)
+        });
+        Ok(page.into_iter().map(|(_, definition)| definition).collect())
+    }
+
+    async fn list_all(
+        &self,
+        kind: DefinitionKind,
+        after: Option<(&TenantId, &str)>,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, Definition)>> {
+        Ok(self.page(limit, |(of_kind, tenant, name)| {
+            *of_kind == kind && after.is_none_or(|after| (tenant, name.as_str()) > after)
+        }))
+    }
+
+    async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
+        let key = (kind, tenant.clone(), name.to_owned());
+        Ok(self.rows.lock().remove(&key).is_some())
+    }
+}
