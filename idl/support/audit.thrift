@@ -42,7 +42,7 @@ struct AuditEntry {
     // Why it ended so, or why it was done; 1 to 4,096 bytes.
     7: optional string reason
     // Anything more, one JSON value as text. `details`, `before` and `after` have at most 49,152 bytes together and
-    // nest at most 32 deep. Keys are sorted in the record; numbers beyond 64 bits become doubles.
+    // nest at most 32 deep. In the record keys are sorted and numbers stand as they were written.
     8: optional string details
     // State of the resource before, one JSON value as text.
     9: optional string before
@@ -70,6 +70,8 @@ struct AuditRecordedBy {
     3: required string credential
     // Address that the request came from.
     4: optional string ip
+    // The way in: `thrift`, `http` or `internal`.
+    5: required string transport
 }
 
 // The outcome that was joined to an intent.
@@ -160,8 +162,8 @@ struct AuditLogBatchResponse {
     255: optional base.BaseResp base_resp
 }
 
-// Conditions that must all hold. An absent field holds for every record. Outcomes are not rows of their own: they are
-// joined to their intents, and `results` looks at the joined result.
+// Conditions that must all hold. An absent field holds for every record. Outcomes that complete an intent are not rows
+// of their own: they are joined to it, and `results` looks at the joined result.
 struct AuditFilter {
     // Operation type, exactly.
     1: optional string operation
@@ -181,8 +183,8 @@ struct AuditFilter {
     10: optional string ip
     11: optional string user_agent
     12: optional string trace_id
-    // Occurs in the reason, or in the compact JSON text of details, before or after, of the record or of its outcome; ASCII letters match in both
-    // cases; 1 to 256 bytes.
+    // Occurs in the reason, or in the compact JSON text of details, before or after, of the record or of its outcome;
+    // ASCII letters match in both cases; 1 to 256 bytes.
     13: optional string text
     // Event time from, inclusive; unix milliseconds.
     14: optional i64 from_ms
@@ -198,7 +200,7 @@ struct AuditFilter {
     19: optional string credential
     // `caller` or `gate`.
     20: optional string source
-    // `event` or `intent`.
+    // `event`, `intent` or `outcome` (one that completes no intent).
     21: optional string phase
 }
 
