@@ -80,6 +80,7 @@ fn write_struct(out: &mut String, declared: &Declared) {
     let (file, name) = (declared.file, declared.body.name.as_str());
     let mut fields: Vec<&Field> = declared.body.fields.iter().collect();
     fields.sort_by_key(|field| field.id);
+    assert!(fields.len() <= 64, "{file}.{name} has more than 64 fields");
     writeln!(
         out,
         "static {}: StructSchema = StructSchema {{ file: {file:?}, name: {name:?}, size_bytes: ::core::mem::size_of::<{file}::{name}>(), fields: &[",
@@ -194,9 +195,21 @@ fn write_methods(
         };
         writeln!(
             list,
-            "MethodSchema {{ name: {method:?}, request: &{}, reply: &{} }},",
+            "MethodSchema {{ name: {method:?}, arguments: &ARGUMENTS_{}, request: &{}, reply: &{} }},",
+            method.to_uppercase(),
             static_name(&request_file, &request),
             static_name(&reply_file, &reply)
+        )
+        .expect("text");
+        assert_eq!((argument.id, argument.name.as_str()), (1, "request"), "{method}");
+        writeln!(
+            out,
+            "static ARGUMENTS_{}: StructSchema = StructSchema {{ file: \"coupon\", name: {:?}, \
+             size_bytes: ::core::mem::size_of::<coupon::CouponService{method}ArgsRecv>(), fields: &[FieldSchema {{ id: 1, \
+             name: \"request\", required: true, kind: TypeSchema::Struct(&{}) }}] }};",
+            method.to_uppercase(),
+            format!("{method}Arguments"),
+            static_name(&request_file, &request),
         )
         .expect("text");
         writeln!(

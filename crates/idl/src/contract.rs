@@ -34,6 +34,24 @@ pub enum TypeSchema {
     Map(&'static TypeSchema, &'static TypeSchema),
 }
 
+impl TypeSchema {
+    /// What a value takes in memory without what it points to, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Bool | Self::I8 => 1,
+            Self::I16 => 2,
+            Self::I32 => 4,
+            Self::I64 | Self::Double => 8,
+            Self::String => size_of::<pilota::FastStr>(),
+            Self::Binary => size_of::<pilota::Bytes>(),
+            Self::Struct(schema) => schema.size_bytes,
+            Self::List(_) => size_of::<Vec<u8>>(),
+            Self::Set(_) | Self::Map(..) => size_of::<pilota::AHashMap<u8, u8>>(),
+        }
+    }
+}
+
 /// A field of a struct.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSchema {
@@ -61,14 +79,10 @@ pub struct StructSchema {
 }
 
 impl StructSchema {
-    /// Finds a field by its number.
+    /// Finds the index of a field by its number. A struct has at most 64 fields.
     #[must_use]
-    pub fn field(&self, id: i16) -> Option<&'static FieldSchema> {
-        let index = self
-            .fields
-            .binary_search_by_key(&id, |field| field.id)
-            .ok()?;
-        self.fields.get(index)
+    pub fn position(&self, id: i16) -> Option<usize> {
+        self.fields.binary_search_by_key(&id, |field| field.id).ok()
     }
 }
 
@@ -77,6 +91,8 @@ impl StructSchema {
 pub struct MethodSchema {
     /// Its name on the wire.
     pub name: &'static str,
+    /// Its one argument, `request`, as a struct.
+    pub arguments: &'static StructSchema,
     /// What it takes.
     pub request: &'static StructSchema,
     /// What it answers.

@@ -1,1 +1,7 @@
 //! The Thrift edge.
+pub mod codec;
+mod incoming;
+mod server;
+mod settings;
+pub use incoming::Incoming;
+pub use settings::*;

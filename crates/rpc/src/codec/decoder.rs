@@ -1,0 +1,358 @@
+//! Finds the messages of a connection: which transport, which protocol, where one ends.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use faststr::FastStr;
+use pilota::thrift::{TMessageIdentifier, TMessageType, ThriftException};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use volo_thrift::codec::Decoder;
+use volo_thrift::codec::default::framed::HasFramed;
+use volo_thrift::codec::default::ttheader::{HasTTHeader, ProtocolId};
+use volo_thrift::context::{ServerContext, ThriftContext};
+use volo_thrift::{EntryMessage, ProtocolApacheCompact, ProtocolBinary, ThriftMessage};
+
+use super::fault::{Fault, Refusal};
+use super::header::{self, CallHeaders, TTHEADER_MAGIC};
+use super::input::CheckedInput;
+use super::inspect::{Inspection, Inspector};
+use super::wire::WireProtocol;
+use super::{CodecLimits, RECEIVING_UNIT_BYTES, SMALL_FRAME_BYTES_MAX};
+
+/// Room for one read, in bytes.
+const READ_BYTES: usize = 8 * 1024;
+/// The four bytes of a frame's length.
+const LENGTH_BYTES: usize = 4;
+/// Bytes that tell a transport: a length and the first two bytes behind it.
+const DETECT_BYTES: usize = LENGTH_BYTES + 2;
+
+/// Reads the calls of one connection.
+pub struct CheckedDecoder<R> {
+    reader: R,
+    buffer: BytesMut,
+    limits: CodecLimits,
+    /// Its share of the receiving budget while a large frame is in memory.
+    share: Option<OwnedSemaphorePermit>,
+    /// The envelope of a decoded message can only be made through a context; the real one belongs to the server.
+    scratch: ServerContext,
+}
+
+/// A message as it was found.
+#[derive(Default)]
+pub(crate) struct Received {
+    tt_header: bool,
+    framed: bool,
+    protocol: Option<WireProtocol>,
+    headers: CallHeaders,
+    identifier: Option<TMessageIdentifier>,
+    payload: Bytes,
+    fault: Option<Fault>,
+    header_fault: Option<plinth_core::Error>,
+    protocol_id: Option<ProtocolId>,
+}
+
+/// What a caller said in a header that could not be used.
+pub(crate) struct HeaderFault(pub(crate) plinth_core::Error);
+
+impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
+    pub(crate) fn new(reader: R, limits: CodecLimits) -> Self {
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+            limits,
+            share: None,
+            scratch: ServerContext::default(),
+        }
+    }
+
+    /// Reads once. `Ok(false)` is the end of the connection.
+    async fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.reserve(READ_BYTES);
+        Ok(self.reader.read_buf(&mut self.buffer).await? > 0)
+    }
+
+    /// Reads until so many bytes are there.
+    async fn need(&mut self, count: usize) -> io::Result<()> {
+        while self.buffer.len() < count {
+            if !self.fill().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a share of the receiving budget. Frames up to 64 KiB need none.
+    async fn share(&mut self, bytes: usize) {
+        if bytes <= SMALL_FRAME_BYTES_MAX || self.share.is_some() {
+            return;
+        }
+        let units = u32::try_from(bytes.div_ceil(RECEIVING_UNIT_BYTES)).unwrap_or(u32::MAX);
+        let receiving = Arc::clone(&self.limits.receiving);
+        // The semaphore is never closed; without a permit the frame would only be uncounted.
+        self.share = receiving.acquire_many_owned(units).await.ok();
+    }
+
+    /// Takes `count` bytes off the connection, of which the first may be in the buffer. A large frame gets memory of its
+    /// own, which grows with what has come and not with what was claimed.
+    async fn take(&mut self, count: usize) -> io::Result<Bytes> {
+        if count <= SMALL_FRAME_BYTES_MAX {
+            self.need(count).await?;
+            return Ok(self.buffer.split_to(count).freeze());
+        }
+        self.share(count).await;
+        let here = self.buffer.len().min(count);
+        let mut frame = BytesMut::with_capacity(2 * SMALL_FRAME_BYTES_MAX.min(count));
+        frame.extend_from_slice(&self.buffer.split_to(here));
+        while frame.len() < count {
+            if frame.capacity() == frame.len() {
+                frame.reserve(frame.len().min(count - frame.len()));
+            }
+            let missing = u64::try_from(count - frame.len()).unwrap_or(u64::MAX);
+            if (&mut self.reader).take(missing).read_buf(&mut frame).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(frame.freeze())
+    }
+
+    async fn receive(&mut self) -> io::Result<Received> {
+        self.need(2).await?;
+        if let Some(protocol) = detect(&self.buffer, 0) {
+            return self.unframed(protocol).await;
+        }
+        self.need(DETECT_BYTES).await?;
+        let length = length(&self.buffer).unwrap_or(usize::MAX);
+        if self.buffer.get(LENGTH_BYTES..DETECT_BYTES) == Some(&TTHEADER_MAGIC[..]) {
+            return self.tt_header(length).await;
+        }
+        match detect(&self.buffer, LENGTH_BYTES) {
+            Some(protocol) => self.framed(length, protocol).await,
+            None => Ok(Received::broken(
+                "not a Thrift message: neither TTHeader nor Framed nor Buffered, or an old Binary without version",
+            )),
+        }
+    }
+
+    async fn framed(&mut self, length: usize, protocol: WireProtocol) -> io::Result<Received> {
+        let mut received = Received {
+            framed: true,
+            protocol: Some(protocol),
+            ..Received::default()
+        };
+        if length > self.limits.frame_bytes_max {
+            received.fault = Some(self.too_large(length));
+            return Ok(received);
+        }
+        received.payload = self.take(LENGTH_BYTES + length).await?;
+        received.payload.advance(LENGTH_BYTES);
+        self.inspect(&mut received, protocol);
+        Ok(received)
+    }
+
+    async fn tt_header(&mut self, length: usize) -> io::Result<Received> {
+        let mut received = Received {
+            tt_header: true,
+            ..Received::default()
+        };
+        let limits = &self.limits;
+        if length > limits.frame_bytes_max + limits.header_bytes_max {
+            received.fault = Some(self.too_large(length));
+            return Ok(received);
+        }
+        let mut frame = self.take(LENGTH_BYTES + length).await?;
+        frame.advance(LENGTH_BYTES);
+        let header = match header::parse(&frame, self.limits.header_bytes_max) {
+            Ok(header) => header,
+            Err(fault) => {
+                received.fault = Some(fault);
+                return Ok(received);
+            }
+        };
+        received.headers = header.headers;
+        received.header_fault = header.fault;
+        received.protocol_id = Some(header.protocol);
+        received.payload = frame.split_off(header.payload_at.min(frame.len()));
+        self.payload(&mut received);
+        Ok(received)
+    }
+
+    /// The payload of a TTHeader: a message, or a frame with a message.
+    fn payload(&self, received: &mut Received) {
+        let bytes = received.payload.len();
+        if bytes > self.limits.frame_bytes_max {
+            received.fault = Some(self.too_large(bytes));
+            return;
+        }
+        let mut protocol = detect(&received.payload, 0);
+        if protocol.is_none() && length(&received.payload) == Some(bytes.wrapping_sub(LENGTH_BYTES)) {
+            protocol = detect(&received.payload, LENGTH_BYTES);
+            received.framed = protocol.is_some();
+            received.payload.advance(LENGTH_BYTES);
+        }
+        match protocol {
+            Some(protocol) => self.inspect(received, protocol),
+            None => {
+                received.fault = Some(Fault::framing(
+                    "the payload of the TTHeader is no Thrift message, or not as long as it says",
+                ));
+            }
+        }
+    }
+
+    /// Inspects a whole message.
+    fn inspect(&self, received: &mut Received, protocol: WireProtocol) {
+        let mut inspector = self.inspector(protocol);
+        let result = inspector.advance(&received.payload, true);
+        received.conclude(&inspector, result.err());
+    }
+
+    /// A message without a frame ends where the walk over it ends.
+    async fn unframed(&mut self, protocol: WireProtocol) -> io::Result<Received> {
+        let mut received = Received::default();
+        let mut inspector = self.inspector(protocol);
+        loop {
+            match inspector.advance(&self.buffer, false) {
+                Ok(Inspection::Incomplete) => {
+                    if self.buffer.len() > SMALL_FRAME_BYTES_MAX {
+                        self.share(self.limits.frame_bytes_max).await;
+                    }
+                    if !self.fill().await? {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Ok(Inspection::Complete(end)) => {
+                    received.payload = self.buffer.split_to(end).freeze();
+                    received.conclude(&inspector, None);
+                    break;
+                }
+                Err(fault) => {
+                    received.conclude(&inspector, Some(fault));
+                    break;
+                }
+            }
+        }
+        received.protocol = Some(protocol);
+        Ok(received)
+    }
+
+    fn inspector(&self, protocol: WireProtocol) -> Inspector {
+        let limits = &self.limits;
+        Inspector::new(protocol, limits.frame_bytes_max, limits.decoded_bytes_max)
+    }
+
+    fn too_large(&self, bytes: usize) -> Fault {
+        let most = self.limits.frame_bytes_max;
+        Fault::framing(format!("a frame of {bytes} bytes, at most {most} are allowed"))
+    }
+
+    /// Hands the memory of past frames back: an idle connection keeps none, and no frame keeps its neighbours.
+    fn release(&mut self) {
+        self.share = None;
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        } else if self.buffer.capacity() > SMALL_FRAME_BYTES_MAX {
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+        }
+    }
+
+    /// Leaves what was found in the context and decodes the message, or leaves the refusal there.
+    fn conclude<M, C>(&self, cx: &mut C, received: Received) -> Result<ThriftMessage<M>, ThriftException>
+    where
+        M: Send + EntryMessage,
+        C: ThriftContext,
+    {
+        let mut identifier = received
+            .identifier
+            .unwrap_or_else(|| TMessageIdentifier::new(FastStr::empty(), TMessageType::Call, 0));
+        cx.handle_decoded_msg_ident(&identifier);
+        let protocol = received.protocol.unwrap_or(WireProtocol::Binary);
+        let extensions = cx.extensions_mut();
+        match protocol {
+            WireProtocol::Binary => extensions.insert(ProtocolBinary),
+            WireProtocol::Compact => extensions.insert(ProtocolApacheCompact),
+        };
+        if received.tt_header {
+            extensions.insert(HasTTHeader);
+        }
+        if received.framed {
+            extensions.insert(HasFramed);
+        }
+        if let Some(protocol_id) = received.protocol_id {
+            extensions.insert(protocol_id);
+        }
+        extensions.insert(received.headers);
+        if let Some(fault) = received.header_fault {
+            extensions.insert(HeaderFault(fault));
+        }
+        let broken = matches!(received.fault, Some(Fault::Framing(_)));
+        let refused = received.fault.is_some();
+        if let Some(fault) = received.fault {
+            extensions.insert(Refusal(fault));
+        }
+        if broken {
+            cx.set_conn_reset_by_ttheader(true);
+        }
+        let mut input = CheckedInput::new(received.payload, protocol);
+        if refused {
+            // The nameless message is the one that the service answers with the refusal.
+            identifier.name = FastStr::empty();
+        } else {
+            pilota::thrift::TInputProtocol::read_message_begin(&mut input)?;
+        }
+        let message = M::decode(&mut input, &identifier)?;
+        Ok(ThriftMessage::mk_server_resp(&self.scratch, Ok(message)))
+    }
+}
+
+impl<R: AsyncRead + Unpin + Send + Sync + 'static> Decoder for CheckedDecoder<R> {
+    async fn decode<M: Send + EntryMessage, C: ThriftContext>(
+        &mut self,
+        cx: &mut C,
+    ) -> Result<Option<ThriftMessage<M>>, ThriftException> {
+        self.release();
+        if self.buffer.is_empty() {
+            match timeout(self.limits.idle_timeout, self.fill()).await {
+                Ok(Ok(true)) => {}
+                // A client that leaves, and one that is silent for too long, both end quietly.
+                Ok(Ok(false)) | Err(_) => return Ok(None),
+                Ok(Err(error)) => return Err(error.into()),
+            }
+        }
+        let received = match timeout(self.limits.frame_timeout, self.receive()).await {
+            Ok(Ok(received)) => received,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {
+                let most = self.limits.frame_timeout.as_millis();
+                Received::broken(&format!("the frame took longer than {most} ms"))
+            }
+        };
+        self.conclude(cx, received).map(Some)
+    }
+}
+
+impl Received {
+    fn broken(message: &str) -> Self {
+        Self {
+            fault: Some(Fault::framing(message)),
+            ..Self::default()
+        }
+    }
+
+    fn conclude(&mut self, inspector: &Inspector, broken: Option<Fault>) {
+        self.protocol = Some(inspector.protocol());
+        self.identifier = inspector.identifier().cloned();
+        self.fault = broken.or_else(|| inspector.fault().cloned());
+    }
+}
+
+fn detect(bytes: &[u8], at: usize) -> Option<WireProtocol> {
+    WireProtocol::detect(*bytes.get(at)?, *bytes.get(at + 1)?)
+}
+
+fn length(bytes: &[u8]) -> Option<usize> {
+    let length: [u8; LENGTH_BYTES] = bytes.get(..LENGTH_BYTES)?.try_into().ok()?;
+    usize::try_from(u32::from_be_bytes(length)).ok()
+}

@@ -1,0 +1,221 @@
+//! TTHeader, read within its bounds: <https://www.cloudwego.io/docs/kitex/reference/transport_protocol_ttheader/>.
+//!
+//! After the four bytes of the length: magic (2), flags (2), sequence number (4), size of the header in units of four
+//! bytes (2), then the header itself: protocol id (1), transforms (1 + n), blocks of key-value pairs, padding.
+
+use std::collections::BTreeMap;
+
+use plinth_core::{Error, SecretString};
+use volo_thrift::codec::default::ttheader::{IntMetaKey, ProtocolId};
+
+use super::fault::Fault;
+
+/// The magic number of a TTHeader, behind its length.
+pub(crate) const TTHEADER_MAGIC: [u8; 2] = [0x10, 0x00];
+/// Bytes between the length and the header proper.
+const FIXED_BYTES: usize = 10;
+/// Flag of a streaming frame (TTHeader Streaming); Plinth's methods are unary.
+const FLAG_STREAMING: u16 = 0x0002;
+
+const BLOCK_PADDING: u8 = 0x00;
+const BLOCK_TEXT: u8 = 0x01;
+const BLOCK_NUMBERED: u8 = 0x10;
+const BLOCK_ACL_TOKEN: u8 = 0x11;
+
+/// Prefixes under which Kitex and Volo send what a caller put into its metainfo.
+const METAINFO_PREFIXES: [&str; 2] = ["rpc-persist-", "rpc-transit-"];
+
+/// What a caller says beside its request. Values of a TTHeader win over `base.extra` of the same name.
+#[derive(Clone, Default)]
+pub struct CallHeaders {
+    /// The API key, without its scheme.
+    pub credential: Option<SecretString>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+    /// The idempotency key.
+    pub idempotency_key: Option<String>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// How long the caller waits, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+impl CallHeaders {
+    /// Takes over what another source says about anything that is still open. Errors: 1001 for a time-out that is no
+    /// number.
+    pub fn fill(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        match canonical(name).as_str() {
+            "authorization" if self.credential.is_none() => {
+                self.credential = Some(SecretString::new(credential(value).to_owned()));
+            }
+            "traceparent" if self.traceparent.is_none() => {
+                self.traceparent = Some(value.to_owned());
+            }
+            "idempotency-key" if self.idempotency_key.is_none() => {
+                self.idempotency_key = Some(value.to_owned());
+            }
+            "user-agent" if self.user_agent.is_none() => self.user_agent = Some(value.to_owned()),
+            "x-request-timeout-ms" if self.timeout_ms.is_none() => {
+                let parsed = value.parse().map_err(|_| {
+                    Error::invalid(name, "must be a whole number of milliseconds")
+                })?;
+                self.timeout_ms = Some(parsed);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Names compare without case and with one kind of hyphen: frameworks rewrite them as they like.
+fn canonical(name: &str) -> String {
+    let lower = name.to_ascii_lowercase().replace('_', "-");
+    METAINFO_PREFIXES
+        .iter()
+        .find_map(|prefix| lower.strip_prefix(prefix))
+        .map(str::to_owned)
+        .unwrap_or(lower)
+}
+
+/// The key behind an optional `Bearer`.
+fn credential(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
+        _ => value,
+    }
+}
+
+/// A TTHeader that was read.
+pub(crate) struct Header {
+    pub(crate) headers: CallHeaders,
+    pub(crate) protocol: ProtocolId,
+    /// Where the payload begins, counted from behind the length.
+    pub(crate) payload_at: usize,
+    /// What could not be used although the header itself is sound.
+    pub(crate) fault: Option<Error>,
+}
+
+/// How many bytes the header takes, counted from behind the length; `None` while they are not there.
+pub(crate) fn header_bytes(behind_length: &[u8]) -> Option<usize> {
+    let size: [u8; 2] = behind_length.get(8..FIXED_BYTES)?.try_into().ok()?;
+    Some(FIXED_BYTES + 4 * usize::from(u16::from_be_bytes(size)))
+}
+
+/// Reads the header of a frame whose length is `frame` bytes.
+pub(crate) fn parse(frame: &[u8], header_bytes_max: usize) -> Result<Header, Fault> {
+    let payload_at = header_bytes(frame).ok_or_else(short)?;
+    if payload_at > header_bytes_max {
+        return Err(Fault::framing(format!(
+            "a TTHeader of {payload_at} bytes, at most {header_bytes_max} are allowed"
+        )));
+    }
+    let mut rest = Rest(frame.get(2..payload_at).ok_or_else(short)?);
+    if rest.number()? & FLAG_STREAMING != 0 {
+        return Err(Fault::framing("streaming is not offered; every method is unary"));
+    }
+    rest.take(6)?;
+    let protocol = ProtocolId::try_from(rest.byte()?)
+        .ok()
+        .filter(|id| matches!(id, ProtocolId::Binary | ProtocolId::Compact))
+        .ok_or_else(|| Fault::framing("a payload protocol other than Binary and Compact"))?;
+    let transforms = usize::from(rest.byte()?);
+    if transforms > 0 {
+        return Err(Fault::framing("transforms of the payload are not offered"));
+    }
+    let (text, numbered) = blocks(&mut rest)?;
+    let (headers, fault) = call_headers(&text, &numbered);
+    Ok(Header {
+        headers,
+        protocol,
+        payload_at,
+        fault,
+    })
+}
+
+type Pairs<'a, K> = BTreeMap<K, &'a str>;
+
+fn blocks<'a>(rest: &mut Rest<'a>) -> Result<(Pairs<'a, &'a str>, Pairs<'a, u16>), Fault> {
+    let (mut text, mut numbered) = (BTreeMap::new(), BTreeMap::new());
+    while let Ok(block) = rest.byte() {
+        match block {
+            BLOCK_PADDING => {}
+            BLOCK_TEXT => {
+                for _ in 0..rest.number()? {
+                    let name = rest.text()?;
+                    text.insert(name, rest.text()?);
+                }
+            }
+            BLOCK_NUMBERED => {
+                for _ in 0..rest.number()? {
+                    let key = rest.number()?;
+                    let value = rest.bytes()?;
+                    // Numbered values are Kitex's own; those that are no text are none that Plinth reads.
+                    if let Ok(value) = std::str::from_utf8(value) {
+                        numbered.insert(key, value);
+                    }
+                }
+            }
+            BLOCK_ACL_TOKEN => {
+                rest.bytes()?;
+            }
+            other => return Err(Fault::framing(format!("an unknown TTHeader block {other}"))),
+        }
+    }
+    Ok((text, numbered))
+}
+
+fn call_headers(
+    text: &Pairs<'_, &str>,
+    numbered: &Pairs<'_, u16>,
+) -> (CallHeaders, Option<Error>) {
+    let mut headers = CallHeaders::default();
+    let mut fault = None;
+    for (name, value) in text {
+        fault = fault.or(headers.fill(name, value).err());
+    }
+    let number = |key: IntMetaKey| numbered.get(&(key as u16)).copied();
+    if let Some(timeout) = number(IntMetaKey::RPCTimeout) {
+        // Kitex writes a number of milliseconds; 0 stands for none.
+        headers.timeout_ms = timeout.parse().ok().filter(|timeout| *timeout > 0);
+    }
+    if headers.user_agent.is_none() {
+        headers.user_agent = number(IntMetaKey::FromService)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned);
+    }
+    (headers, fault)
+}
+
+fn short() -> Fault {
+    Fault::framing("a TTHeader that ends before its size")
+}
+
+/// What is left of a header.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or_else(short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Fault> {
+        self.take(1)?.first().copied().ok_or_else(short)
+    }
+
+    fn number(&mut self) -> Result<u16, Fault> {
+        let bytes = self.take(2)?.try_into().map_err(|_| short())?;
+        Ok(u16::from_be_bytes(bytes))
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+        let length = usize::from(self.number()?);
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Fault> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Fault::framing("a TTHeader that is not UTF-8"))
+    }
+}

@@ -1,0 +1,24 @@
+//! What each method does with its request: one file per block, one function per method, about ten lines each.
+//!
+//! The frame ([`crate::service`]) has read the credential, the trace, the deadline and the idempotency key and has
+//! authenticated the caller before a function here runs, and it sets `base_resp` and maps the error afterwards. So a
+//! function parses the IDL struct into the block's own request, names the operation and the resources, and turns the
+//! reply back:
+//!
+//! ```ignore
+//! pub(crate) async fn set(services: &Services, session: &Session, request: CacheSetRequest) -> Result<CacheSetResponse> {
+//!     let target = Target::resource(Resource::new("cache", request.namespace.as_str()));
+//!     let request = SetRequest::try_from(request)?;            // beside the function, private to the file
+//!     let reply = services
+//!         .gate
+//!         .call(session, &ops::CACHE_SET, target, |context| async move { services.cache.set(&context, request).await })
+//!         .await?;
+//!     Ok(CacheSetResponse { version: reply.version.0, base_resp: None })
+//! }
+//! ```
+//!
+//! Names: method `CacheBatchSet` is `cache::batch_set`, that is the operation's id. Limits and the grammar of names are
+//! checked by the block; only what the block's types cannot hold (a negative length for an unsigned one) is checked
+//! here, by [`convert`], which names the field.
+
+pub(crate) mod convert;
