@@ -1,1 +1,27 @@
-//! The HTTP edge.
+//! The HTTP edge: bytes in, a typed request to a service through the gate, bytes out.
+//!
+//! * [`routes`] holds one file per block; a handler is about ten lines and knows no policy.
+//! * [`extract`] is what handlers ask of a request; each refusal names the field.
+//! * [`problem`] is how errors leave: RFC 9457, rendered in one place.
+//! * [`layers`] lists, once, what surrounds every request and why it stands where it stands.
+//! * [`server`] accepts connections: HTTP/1.1 and HTTP/2, TLS and mTLS, limits on time and number, drain.
+//! * [`openapi`] completes the document that the routes registered.
+//!
+//! On failure: a bad request gets a precise problem and the connection stays; broken HTTP closes the connection; a panic
+//! becomes a problem 1013 and the process stays; an accept error is logged and the loop goes on.
+
+pub mod extract;
+pub mod layers;
+pub mod openapi;
+pub mod problem;
+pub mod routes;
+pub mod server;
+pub mod services;
+pub mod settings;
+
+pub use openapi::openapi_document;
+pub use problem::{ApiResult, Problem, ProblemBody};
+pub use routes::router;
+pub use server::serve;
+pub use services::Services;
+pub use settings::{HttpSettings, HttpTlsSettings};

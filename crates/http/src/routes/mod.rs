@@ -1,0 +1,84 @@
+//! The routes: one file per block, one handler per operation of the catalogue.
+//!
+//! A handler decodes, names what the operation is applied to, calls through the gate, encodes. Nothing else; validation
+//! lives in the block, policy in the gate. The whole of one:
+//!
+//! ```ignore
+//! /// The statistics of a namespace.
+//! #[utoipa::path(
+//!     get, path = "/v1/cache/{namespace}/stats", operation_id = "cache.stats",
+//!     params(("namespace" = String, Path, description = "Name of the namespace")),
+//!     responses((status = 200, description = "The statistics.", body = CacheStatsReply)),
+//! )]
+//! async fn stats(
+//!     State(services): State<Services>,
+//!     session: ApiSession,                       // first: no credential, no reading of the body
+//!     ApiPath(namespace): ApiPath<String>,       // String, tuple or struct, percent-decoded
+//!     ApiQuery(query): ApiQuery<StatsQuery>,     // a struct with #[serde(deny_unknown_fields)] and IntoParams
+//!     // ApiJson(request): ApiJson<SetRequest>,  // last: #[serde(deny_unknown_fields)] and ToSchema
+//! ) -> ApiResult<ApiJson<CacheStatsReply>> {
+//!     let target = Target::resource(Resource::new("cache", &namespace));
+//!     let request = CacheStatsRequest { namespace, keys: query.keys };
+//!     let cache = &services.cache;
+//!     let call = |context| async move { cache.stats(&context, request).await };
+//!     Ok(ApiJson(services.gate.call(&session, &ops::CACHE_STATS, target, call).await?))
+//! }
+//! ```
+//!
+//! and its registration: `OpenApiRouter::new().routes(routes!(stats))`. Handlers that share a path stand in one
+//! `routes!(get_it, put_it)`.
+//!
+//! * `operation_id`, method and path are those of the catalogue; a test compares them both ways. Summary, tag, security,
+//!   header parameters and error answers are added for all operations at once in [`crate::openapi`]: declare only the
+//!   answers of success, and errors that need words of their own.
+//! * Errors: `?` turns [`plinth_core::Error`] into a [`Problem`](crate::Problem).
+//! * A raw body in: [`ApiBytes`](crate::extract::ApiBytes). A raw body out: `([(CONTENT_TYPE, …)], bytes)`.
+//! * Versions: [`Conditions`](crate::extract::Conditions) for `If-Match`/`If-None-Match`,
+//!   [`version_tag`](crate::extract::version_tag) for `ETag`; in JSON they are [`plinth_core::WideInt`].
+//! * Long polls: `Target::…waiting_ms(wait_ms)`.
+
+mod access;
+mod audit;
+mod cache;
+mod db;
+mod monitor;
+mod queue;
+
+use axum::Router;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::services::Services;
+use crate::settings::HttpSettings;
+use crate::{layers, openapi};
+
+/// The routes of the catalogue, without layers and without state.
+pub(crate) fn api() -> OpenApiRouter<Services> {
+    blocks()
+        .into_iter()
+        .map(|(_, block)| block)
+        .fold(OpenApiRouter::default(), OpenApiRouter::merge)
+}
+
+/// The routes of each block, by its name.
+pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 6] {
+    [
+        ("cache", cache::router()),
+        ("queue", queue::router()),
+        ("monitor", monitor::router()),
+        ("audit", audit::router()),
+        ("db", db::router()),
+        ("access", access::router()),
+    ]
+}
+
+/// All routes inside their layers, and the document that describes them.
+pub fn router(services: Services, settings: &HttpSettings) -> (Router, OpenApi) {
+    let (routes, registered) = api().split_for_parts();
+    let document = openapi::complete(registered);
+    let routes = routes
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .with_state(services);
+    (layers::surround(routes, settings), document)
+}

@@ -1,0 +1,20 @@
+//! What the HTTP edge calls: the gate, one service for each block, and what the instance knows of itself.
+
+use std::sync::Arc;
+
+use plinth_cache::CacheService;
+use plinth_resilience::HealthRegistry;
+
+/// Produces the text of `/metrics`, in the Prometheus exposition format.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The parts behind the routes. Cheap to clone: each is shared.
+#[derive(Clone)]
+pub struct Services {
+    /// The `cache` block.
+    pub cache: Arc<CacheService>,
+    /// The state of the instance and its parts.
+    pub health: Arc<HealthRegistry>,
+    /// The text of `/metrics`.
+    pub metrics_text: MetricsText,
+}
