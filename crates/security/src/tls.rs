@@ -38,10 +38,15 @@ pub fn server_config(pem: TlsPem<'_>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig
         None => builder.with_no_client_auth(),
         Some(text) => builder.with_client_cert_verifier(client_verifier(text, provider)?),
     };
-    let mut config = builder.with_single_cert(certificates, key).map_err(|error| {
-        Error::invalid("cert", "does not belong to the key, or is not a usable certificate")
+    let mut config = builder
+        .with_single_cert(certificates, key)
+        .map_err(|error| {
+            Error::invalid(
+                "cert",
+                "does not belong to the key, or is not a usable certificate",
+            )
             .with_source(error)
-    })?;
+        })?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
@@ -53,7 +58,8 @@ fn client_verifier(
     let mut roots = rustls::RootCertStore::empty();
     for authority in certificates("client_ca", text)? {
         roots.add(authority).map_err(|error| {
-            Error::invalid("client_ca", "holds a certificate that is no authority").with_source(error)
+            Error::invalid("client_ca", "holds a certificate that is no authority")
+                .with_source(error)
         })?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
