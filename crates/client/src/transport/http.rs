@@ -1,0 +1,180 @@
+//! HTTP and JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use plinth_core::{ErrorCode, Outcome, SecretString};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::thrift::outcome;
+use crate::error::{ClientError, FieldViolation, Result};
+use crate::settings::ClientSettings;
+
+/// The header that carries the idempotency key.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The header that carries the caller's deadline.
+const TIMEOUT_MS: &str = "x-request-timeout-ms";
+/// Largest answer that is read, in bytes: a page of the largest batch, in base64.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Connections to one Plinth over HTTP.
+pub(crate) struct HttpTransport {
+    client: reqwest::Client,
+    base: Url,
+    key: SecretString,
+    timeout_ms: u64,
+}
+
+impl HttpTransport {
+    pub(crate) fn new(settings: &ClientSettings) -> Result<Self> {
+        // Fails only where a provider is installed already, which then serves as well.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let refusal = |why: String| ClientError::from(plinth_core::Error::invalid("address", why));
+        let base = Url::parse(&settings.address)
+            .map_err(|error| refusal(format!("`{}` is no URL: {error}", settings.address)))?;
+        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+            return Err(refusal("must begin with http:// or https://".to_owned()));
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| ClientError::own(ErrorCode::Internal, error.to_string()))?;
+        Ok(Self {
+            client,
+            base,
+            key: settings.key.clone(),
+            timeout_ms: settings.timeout_ms,
+        })
+    }
+
+    /// Begins a request on a path of segments, each of which is percent-encoded.
+    pub(crate) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.request_waiting(method, segments, 0)
+    }
+
+    /// Begins a long poll, which may take `wait_ms` longer.
+    pub(crate) fn request_waiting(
+        &self,
+        method: Method,
+        segments: &[&str],
+        wait_ms: u64,
+    ) -> RequestBuilder {
+        let mut url = self.base.clone();
+        // The base was checked at the start: it has a path to extend.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        self.client
+            .request(method, url)
+            .timeout(Duration::from_millis(
+                self.timeout_ms.saturating_add(wait_ms),
+            ))
+            .header(TIMEOUT_MS, self.timeout_ms)
+            .bearer_auth(self.key.expose())
+    }
+
+    /// Sends a request and reads a JSON answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let (_, _, body) = self.send(request).await?;
+        serde_json::from_slice(&body).map_err(ClientError::malformed)
+    }
+
+    /// Sends a request whose answer has no body worth reading.
+    pub(crate) async fn done(&self, request: RequestBuilder) -> Result<()> {
+        self.send(request).await.map(drop)
+    }
+
+    /// Sends a request and reads the raw answer. Errors: what the problem document says.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, HeaderMap, Bytes)> {
+        let response = request.send().await.map_err(|error| broken(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_bounded(response).await?;
+        if status.is_success() {
+            return Ok((status, headers, body));
+        }
+        Err(problem(status, &body))
+    }
+}
+
+/// Adds an idempotency key.
+pub(crate) fn idempotent(request: RequestBuilder, request_id: &str) -> RequestBuilder {
+    request.header(IDEMPOTENCY_KEY, request_id)
+}
+
+async fn read_bounded(mut response: Response) -> Result<Bytes> {
+    let mut body = bytes::BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(ClientError::malformed(format!(
+                "it is longer than {ANSWER_BYTES_MAX} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn broken(error: &reqwest::Error) -> ClientError {
+    let message = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+        error.source()
+    })
+    .map(ToString::to_string)
+    .collect::<Vec<_>>()
+    .join(": ");
+    if error.is_timeout() && !error.is_connect() {
+        return ClientError {
+            outcome: Outcome::Unknown,
+            ..ClientError::own(ErrorCode::DeadlineExceeded, message)
+        };
+    }
+    // A connection that was refused carried nothing.
+    let outcome = if error.is_connect() {
+        Outcome::NotApplied
+    } else {
+        Outcome::Unknown
+    };
+    ClientError::transport(message, outcome)
+}
+
+/// The body of an error (RFC 9457).
+#[derive(Deserialize)]
+struct ProblemBody {
+    detail: String,
+    code: u16,
+    reason: String,
+    retriable: bool,
+    outcome: String,
+    #[serde(default)]
+    errors: Vec<FieldViolation>,
+    #[serde(default)]
+    details: BTreeMap<String, String>,
+    retry_after_ms: Option<u64>,
+    trace_id: Option<String>,
+}
+
+fn problem(status: StatusCode, body: &[u8]) -> ClientError {
+    match serde_json::from_slice::<ProblemBody>(body) {
+        Ok(problem) => ClientError {
+            code: problem.code,
+            reason: problem.reason,
+            message: problem.detail,
+            retriable: problem.retriable,
+            outcome: outcome(&problem.outcome),
+            violations: problem.errors,
+            retry_after_ms: problem.retry_after_ms,
+            details: problem.details,
+            trace_id: problem.trace_id,
+        },
+        Err(error) => ClientError::malformed(format!("status {status}: {error}")),
+    }
+}
