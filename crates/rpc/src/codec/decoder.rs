@@ -111,7 +111,12 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
                 frame.reserve(frame.len().min(count - frame.len()));
             }
             let missing = u64::try_from(count - frame.len()).unwrap_or(u64::MAX);
-            if (&mut self.reader).take(missing).read_buf(&mut frame).await? == 0 {
+            if (&mut self.reader)
+                .take(missing)
+                .read_buf(&mut frame)
+                .await?
+                == 0
+            {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -187,7 +192,8 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
             return;
         }
         let mut protocol = detect(&received.payload, 0);
-        if protocol.is_none() && length(&received.payload) == Some(bytes.wrapping_sub(LENGTH_BYTES)) {
+        if protocol.is_none() && length(&received.payload) == Some(bytes.wrapping_sub(LENGTH_BYTES))
+        {
             protocol = detect(&received.payload, LENGTH_BYTES);
             received.framed = protocol.is_some();
             received.payload.advance(LENGTH_BYTES);
@@ -245,7 +251,9 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
 
     fn too_large(&self, bytes: usize) -> Fault {
         let most = self.limits.frame_bytes_max;
-        Fault::framing(format!("a frame of {bytes} bytes, at most {most} are allowed"))
+        Fault::framing(format!(
+            "a frame of {bytes} bytes, at most {most} are allowed"
+        ))
     }
 
     /// Hands the memory of past frames back: an idle connection keeps none, and no frame keeps its neighbours.
@@ -259,7 +267,11 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
     }
 
     /// Leaves what was found in the context and decodes the message, or leaves the refusal there.
-    fn conclude<M, C>(&self, cx: &mut C, received: Received) -> Result<ThriftMessage<M>, ThriftException>
+    fn conclude<M, C>(
+        &self,
+        cx: &mut C,
+        received: Received,
+    ) -> Result<ThriftMessage<M>, ThriftException>
     where
         M: Send + EntryMessage,
         C: ThriftContext,

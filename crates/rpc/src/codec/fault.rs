@@ -31,4 +31,3 @@ impl Fault {
 /// call's context.
 #[derive(Clone, Debug)]
 pub struct Refusal(pub Fault);
-

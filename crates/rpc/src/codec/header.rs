@@ -56,9 +56,9 @@ impl CallHeaders {
             }
             "user-agent" if self.user_agent.is_none() => self.user_agent = Some(value.to_owned()),
             "x-request-timeout-ms" if self.timeout_ms.is_none() => {
-                let parsed = value.parse().map_err(|_| {
-                    Error::invalid(name, "must be a whole number of milliseconds")
-                })?;
+                let parsed = value
+                    .parse()
+                    .map_err(|_| Error::invalid(name, "must be a whole number of milliseconds"))?;
                 self.timeout_ms = Some(parsed);
             }
             _ => {}
@@ -112,7 +112,9 @@ pub(crate) fn parse(frame: &[u8], header_bytes_max: usize) -> Result<Header, Fau
     }
     let mut rest = Rest(frame.get(2..payload_at).ok_or_else(short)?);
     if rest.number()? & FLAG_STREAMING != 0 {
-        return Err(Fault::framing("streaming is not offered; every method is unary"));
+        return Err(Fault::framing(
+            "streaming is not offered; every method is unary",
+        ));
     }
     rest.take(6)?;
     let protocol = ProtocolId::try_from(rest.byte()?)
@@ -165,10 +167,7 @@ fn blocks<'a>(rest: &mut Rest<'a>) -> Result<(Pairs<'a, &'a str>, Pairs<'a, u16>
     Ok((text, numbered))
 }
 
-fn call_headers(
-    text: &Pairs<'_, &str>,
-    numbered: &Pairs<'_, u16>,
-) -> (CallHeaders, Option<Error>) {
+fn call_headers(text: &Pairs<'_, &str>, numbered: &Pairs<'_, u16>) -> (CallHeaders, Option<Error>) {
     let mut headers = CallHeaders::default();
     let mut fault = None;
     for (name, value) in text {
@@ -216,6 +215,7 @@ impl<'a> Rest<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str, Fault> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Fault::framing("a TTHeader that is not UTF-8"))
+        std::str::from_utf8(self.bytes()?)
+            .map_err(|_| Fault::framing("a TTHeader that is not UTF-8"))
     }
 }

@@ -49,7 +49,10 @@ impl CheckedInput {
         self.bytes.len()
     }
 
-    fn read<T>(&mut self, read: impl FnOnce(&mut Cursor<'_>) -> Read<T>) -> Result<T, ThriftException> {
+    fn read<T>(
+        &mut self,
+        read: impl FnOnce(&mut Cursor<'_>) -> Read<T>,
+    ) -> Result<T, ThriftException> {
         let mut cursor = Cursor::new(&self.bytes, self.protocol);
         let value = read(&mut cursor).map_err(exception)?;
         let count = cursor.position();
@@ -74,7 +77,8 @@ impl CheckedInput {
 
     /// A count is good where that many of the smallest elements fit into what is left.
     fn count(&self, size: usize, element_bytes_min: usize) -> Result<usize, ThriftException> {
-        if size.saturating_mul(element_bytes_min) > self.bytes.len() || size > limits::ELEMENTS_MAX {
+        if size.saturating_mul(element_bytes_min) > self.bytes.len() || size > limits::ELEMENTS_MAX
+        {
             return Err(new_protocol_exception(
                 ProtocolExceptionKind::SizeLimit,
                 format!("{size} elements do not fit"),
@@ -92,7 +96,12 @@ impl CheckedInput {
     }
 
     /// Steps over the elements of an unknown container.
-    fn skip_elements(&mut self, types: &[TType], size: usize, depth: i8) -> Result<(), ThriftException> {
+    fn skip_elements(
+        &mut self,
+        types: &[TType],
+        size: usize,
+        depth: i8,
+    ) -> Result<(), ThriftException> {
         for _ in 0..size {
             for element in types {
                 self.skip_till_depth(*element, depth)?;
@@ -144,7 +153,11 @@ impl TInputProtocol for CheckedInput {
         self.read(|cursor| {
             let head = cursor.message()?;
             let name = FastStr::new(String::from_utf8_lossy(head.name));
-            Ok(TMessageIdentifier::new(name, head.message_type, head.sequence))
+            Ok(TMessageIdentifier::new(
+                name,
+                head.message_type,
+                head.sequence,
+            ))
         })
     }
 
@@ -302,7 +315,11 @@ impl TInputProtocol for CheckedInput {
         self.take().map(|bytes| bytes.to_vec())
     }
 
-    fn get_bytes(&mut self, _from: Option<*const u8>, _length: usize) -> Result<Bytes, ThriftException> {
+    fn get_bytes(
+        &mut self,
+        _from: Option<*const u8>,
+        _length: usize,
+    ) -> Result<Bytes, ThriftException> {
         // Only code that is generated to keep unknown fields asks for this; ours is not.
         Err(new_protocol_exception(
             ProtocolExceptionKind::NotImplemented,

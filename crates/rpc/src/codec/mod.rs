@@ -19,8 +19,6 @@ pub(crate) mod fault;
 pub(crate) mod header;
 mod input;
 mod inspect;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::sync::Arc;

@@ -320,7 +320,11 @@ impl<'a> Cursor<'a> {
             if size == 0 {
                 return Ok(None);
             }
-            return Ok(Some((WireType::binary(key)?, WireType::binary(value)?, size)));
+            return Ok(Some((
+                WireType::binary(key)?,
+                WireType::binary(value)?,
+                size,
+            )));
         }
         let size = self.length()?;
         if size == 0 {
@@ -328,7 +332,11 @@ impl<'a> Cursor<'a> {
         }
         let types = self.byte()?;
         let (key, value) = (types >> 4, types & 0x0f);
-        Ok(Some((WireType::compact(key)?, WireType::compact(value)?, size)))
+        Ok(Some((
+            WireType::compact(key)?,
+            WireType::compact(value)?,
+            size,
+        )))
     }
 
     /// The head of a field; `last` is the number of the field before it in the same struct.

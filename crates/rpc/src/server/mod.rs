@@ -88,7 +88,10 @@ where
     }
     drop(listener);
     connections.close();
-    if timeout(settings.drain_timeout(), connections.wait()).await.is_err() {
+    if timeout(settings.drain_timeout(), connections.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!(
             rpc.connections = connections.len(),
             "connections did not end within the drain; closing them"
@@ -221,8 +224,8 @@ async fn acceptor(files: &RpcTls) -> Result<TlsAcceptor> {
         key: &key,
         client_authorities: authorities.as_deref(),
     };
-    let config = plinth_security::tls::server_config(pem, &[])
-        .map_err(|error| error.in_field("rpc.tls"))?;
+    let config =
+        plinth_security::tls::server_config(pem, &[]).map_err(|error| error.in_field("rpc.tls"))?;
     Ok(TlsAcceptor::from(config))
 }
 

@@ -3,11 +3,17 @@
 //! The walk keeps an explicit stack and takes one value at a time, so it can stop where the bytes end and go on when
 //! more have come: the end of an unframed message is found in linear time however slowly it drips in.
 
+mod level;
+
 use faststr::FastStr;
 use pilota::thrift::{TMessageIdentifier, TMessageType};
 use plinth_core::{ErrorCode, limits};
-use plinth_idl::contract::{self, FieldSchema, MethodSchema, StructSchema, TypeSchema};
+use plinth_idl::contract::{self, MethodSchema, StructSchema, TypeSchema};
 
+use self::level::{
+    Entered, FieldAt, Level, accepts, bit, enter, first_missing, heap_bytes, push_name,
+    strip_argument, word,
+};
 use super::fault::Fault;
 use super::wire::{Cursor, Read, Short, WireProtocol, WireType};
 
@@ -18,39 +24,6 @@ pub enum Inspection {
     Incomplete,
     /// It ends here, counted from its first byte.
     Complete(usize),
-}
-
-/// A struct, list, set or map that is being walked.
-enum Level {
-    Struct {
-        schema: Option<&'static StructSchema>,
-        /// Bit n: field n of the schema was seen.
-        seen: u64,
-        last_id: i16,
-        field: Option<FieldAt>,
-    },
-    Elements {
-        schema: Option<&'static TypeSchema>,
-        wire: WireType,
-        total: usize,
-        left: usize,
-    },
-    Entries {
-        schema: Option<(&'static TypeSchema, &'static TypeSchema)>,
-        wire: (WireType, WireType),
-        total: usize,
-        left: usize,
-        at_value: bool,
-    },
-}
-
-/// The field of a struct that is being walked.
-struct FieldAt {
-    id: i16,
-    schema: Option<&'static FieldSchema>,
-    wire: WireType,
-    /// Whether its value is still to be walked.
-    pending: bool,
 }
 
 /// One walk over one message.
@@ -85,6 +58,25 @@ impl Inspector {
             fault: None,
             abandoned: false,
         }
+    }
+
+    /// Begins a walk over a struct that stands alone, without the head of a message: a stored one.
+    #[must_use]
+    pub fn of_struct(
+        schema: &'static StructSchema,
+        protocol: WireProtocol,
+        bytes_max: usize,
+        decoded_bytes_max: usize,
+    ) -> Self {
+        let mut inspector = Self::new(protocol, bytes_max, decoded_bytes_max);
+        inspector.identifier = Some(TMessageIdentifier::new(
+            FastStr::from_static_str(schema.name),
+            TMessageType::Call,
+            0,
+        ));
+        inspector.charge(schema.size_bytes);
+        inspector.stack.push(Level::structure(Some(schema)));
+        inspector
     }
 
     /// How the message is written.
@@ -136,13 +128,18 @@ impl Inspector {
     fn complete(&self, bytes: &[u8], whole: bool) -> Result<Inspection, Fault> {
         let after = bytes.len().saturating_sub(self.position);
         if whole && after > 0 {
-            return Err(Fault::framing(format!("{after} bytes after the message in its frame")));
+            return Err(Fault::framing(format!(
+                "{after} bytes after the message in its frame"
+            )));
         }
         Ok(Inspection::Complete(self.position))
     }
 
     fn too_long(&self) -> Fault {
-        Fault::framing(format!("the message is longer than {} bytes", self.bytes_max))
+        Fault::framing(format!(
+            "the message is longer than {} bytes",
+            self.bytes_max
+        ))
     }
 
     fn cursor<'a>(&self, bytes: &'a [u8]) -> Read<Cursor<'a>> {
@@ -306,7 +303,10 @@ impl Inspector {
             };
             if let Err(error) = std::str::from_utf8(text) {
                 let place = error.valid_up_to();
-                self.refuse(ErrorCode::InvalidArgument, format!("is not UTF-8 at byte {place}"));
+                self.refuse(
+                    ErrorCode::InvalidArgument,
+                    format!("is not UTF-8 at byte {place}"),
+                );
             }
         }
         if schema.is_some() {
@@ -345,7 +345,10 @@ impl Inspector {
         if self.stack.len() >= limits::NESTING_DEPTH_MAX {
             return self.too_deep(whole).map(Ok);
         }
-        let entered = match self.cursor(bytes).and_then(|cursor| enter(cursor, wire, self.protocol, schema)) {
+        let entered = match self
+            .cursor(bytes)
+            .and_then(|cursor| enter(cursor, wire, self.protocol, schema))
+        {
             Ok(entered) => entered,
             Err(short) => return Ok(Err(short)),
         };
@@ -383,7 +386,11 @@ impl Inspector {
     /// A list that stands directly in the request of a batch is the batch.
     fn elements_max(&self) -> usize {
         let in_request = self.stack.len() == 2;
-        if in_request && self.method.is_some_and(|method| method.name.contains("Batch")) {
+        if in_request
+            && self
+                .method
+                .is_some_and(|method| method.name.contains("Batch"))
+        {
             limits::BATCH_ITEMS_MAX
         } else {
             limits::ELEMENTS_MAX
@@ -392,7 +399,10 @@ impl Inspector {
 
     /// Past the depth limit the walk ends. A frame tells where the next message begins, an unframed message does not.
     fn too_deep(&mut self, whole: bool) -> Result<(), Fault> {
-        let message = format!("is nested more than {} levels deep", limits::NESTING_DEPTH_MAX);
+        let message = format!(
+            "is nested more than {} levels deep",
+            limits::NESTING_DEPTH_MAX
+        );
         if !whole {
             return Err(Fault::framing(format!("the message {message}")));
         }
@@ -482,174 +492,4 @@ impl Inspector {
         }
         strip_argument(path)
     }
-}
-
-impl Level {
-    const fn structure(schema: Option<&'static StructSchema>) -> Self {
-        Self::Struct {
-            schema,
-            seen: 0,
-            last_id: 0,
-            field: None,
-        }
-    }
-}
-
-impl FieldAt {
-    fn kind(&self) -> Option<&'static TypeSchema> {
-        self.schema.map(|schema| &schema.kind)
-    }
-}
-
-/// What the head of a container says.
-struct Entered {
-    level: Level,
-    /// How many bytes the head takes.
-    head: usize,
-    /// How many elements or entries follow.
-    total: usize,
-    /// Fewest bytes that they take.
-    bytes_min: usize,
-    /// The type of the elements, where it is not the one of the contract.
-    disagrees: Option<&'static str>,
-}
-
-fn enter(
-    mut cursor: Cursor<'_>,
-    wire: WireType,
-    protocol: WireProtocol,
-    schema: Option<&'static TypeSchema>,
-) -> Read<Entered> {
-    let (level, total, bytes_min, disagrees) = match wire {
-        WireType::List | WireType::Set => {
-            let element = match schema {
-                Some(TypeSchema::List(element) | TypeSchema::Set(element)) => Some(*element),
-                _ => None,
-            };
-            let (wire, total) = cursor.list()?.unwrap_or((WireType::Bool, 0));
-            let good = element.filter(|element| total == 0 || accepts(element, wire));
-            let level = Level::Elements {
-                schema: good,
-                wire,
-                total,
-                left: total,
-            };
-            let disagrees = (good.is_none() && element.is_some()).then_some(wire.name());
-            (level, total, wire.bytes_min(protocol), disagrees)
-        }
-        WireType::Map => {
-            let types = match schema {
-                Some(TypeSchema::Map(key, value)) => Some((*key, *value)),
-                _ => None,
-            };
-            let empty = (WireType::Bool, WireType::Bool, 0);
-            let (key, value, total) = cursor.map()?.unwrap_or(empty);
-            let good = types.filter(|(key_type, value_type)| {
-                total == 0 || (accepts(key_type, key) && accepts(value_type, value))
-            });
-            let level = Level::Entries {
-                schema: good,
-                wire: (key, value),
-                total,
-                left: total,
-                at_value: false,
-            };
-            let disagrees = (good.is_none() && types.is_some()).then_some("other types");
-            let bytes_min = key.bytes_min(protocol) + value.bytes_min(protocol);
-            (level, total, bytes_min, disagrees)
-        }
-        _ => {
-            let schema = match schema {
-                Some(TypeSchema::Struct(schema)) => Some(*schema),
-                _ => None,
-            };
-            (Level::structure(schema), 0, 0, None)
-        }
-    };
-    Ok(Entered {
-        level,
-        head: cursor.position(),
-        total,
-        bytes_min: total.saturating_mul(bytes_min),
-        disagrees,
-    })
-}
-
-/// Whether a value of this type on the wire is one of the contract's type.
-fn accepts(kind: &TypeSchema, wire: WireType) -> bool {
-    matches!(
-        (kind, wire),
-        (TypeSchema::Bool, WireType::Bool | WireType::BoolIs(_))
-            | (TypeSchema::I8, WireType::I8)
-            | (TypeSchema::I16, WireType::I16)
-            | (TypeSchema::I32, WireType::I32)
-            | (TypeSchema::I64, WireType::I64)
-            | (TypeSchema::Double, WireType::Double)
-            | (TypeSchema::String | TypeSchema::Binary, WireType::Binary)
-            | (TypeSchema::Struct(_), WireType::Struct)
-            | (TypeSchema::List(_), WireType::List)
-            | (TypeSchema::Set(_), WireType::Set)
-            | (TypeSchema::Map(..), WireType::Map)
-    )
-}
-
-/// The word for a type in messages to people, as the IDL writes it.
-fn word(kind: &TypeSchema) -> String {
-    match kind {
-        TypeSchema::Bool => "bool".into(),
-        TypeSchema::I8 => "i8".into(),
-        TypeSchema::I16 => "i16".into(),
-        TypeSchema::I32 => "i32".into(),
-        TypeSchema::I64 => "i64".into(),
-        TypeSchema::Double => "double".into(),
-        TypeSchema::String => "string".into(),
-        TypeSchema::Binary => "binary".into(),
-        TypeSchema::Struct(schema) => schema.name.into(),
-        TypeSchema::List(element) => format!("list<{}>", word(element)),
-        TypeSchema::Set(element) => format!("set<{}>", word(element)),
-        TypeSchema::Map(key, value) => format!("map<{}, {}>", word(key), word(value)),
-    }
-}
-
-/// What the generated code reserves for a container of the contract, in bytes. Hash tables are at most half empty.
-fn heap_bytes(schema: &TypeSchema, total: usize) -> usize {
-    let slot = match schema {
-        TypeSchema::List(element) => element.size_bytes(),
-        TypeSchema::Set(element) => 2 * element.size_bytes(),
-        TypeSchema::Map(key, value) => 2 * (key.size_bytes() + value.size_bytes()),
-        // A struct that holds itself is boxed.
-        TypeSchema::Struct(schema) => return schema.size_bytes,
-        _ => 0,
-    };
-    total.saturating_mul(slot)
-}
-
-fn bit(index: usize) -> u64 {
-    u32::try_from(index)
-        .ok()
-        .and_then(|index| 1_u64.checked_shl(index))
-        .unwrap_or(0)
-}
-
-fn first_missing(schema: &StructSchema, seen: u64) -> Option<&'static str> {
-    schema
-        .fields
-        .iter()
-        .enumerate()
-        .find(|(index, field)| field.required && seen & bit(*index) == 0)
-        .map(|(_, field)| field.name)
-}
-
-fn push_name(path: &mut String, name: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(name);
-}
-
-/// Callers know the fields of the request, not the name of the method's one argument.
-fn strip_argument(path: String) -> String {
-    path.strip_prefix("request.")
-        .map(str::to_owned)
-        .unwrap_or(path)
 }
