@@ -1,1 +1,3 @@
 //! What the tests share: service harness, scenario tables, fault layers.
+
+pub mod compat_openapi;
