@@ -1,0 +1,115 @@
+//! Property 2: of a batch all succeed or nothing changed, also under a fault in the middle; and no reader sees a part.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plinth_cache::backend::{Atomicity, CacheBackend as _, Counting};
+use plinth_cache::model::{Condition, Found, Key};
+use proptest::prelude::*;
+
+use support::*;
+
+#[derive(Clone, Debug)]
+enum Item {
+    Put(Vec<u8>),
+    Delete,
+    /// The fault: a condition that does not hold.
+    Refused,
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..32).prop_map(Item::Put),
+        2 => Just(Item::Delete),
+        1 => Just(Item::Refused),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_batch_changes_everything_or_nothing(
+        before in proptest::collection::vec(any::<bool>(), 20),
+        items in proptest::collection::vec(item(), 1..20),
+    ) {
+        for (name, rig) in backends() {
+            let scope = scope("shop", "orders");
+            let keys: Vec<Key> = (0..20).map(|index| key(&format!("k{index}"))).collect();
+            let changes = items.iter().enumerate().map(|(index, item)| {
+                let name = format!("k{index}");
+                match item {
+                    Item::Put(value) => put(&name, value, None, Condition::Always),
+                    Item::Delete => delete(&name, None),
+                    Item::Refused => put(&name, b"x", None, Condition::Version(-1)),
+                }
+            }).collect();
+            let (old, outcome, new): (Vec<Option<Found>>, _, Vec<Option<Found>>) = block_on(async {
+                for (index, present) in before.iter().enumerate() {
+                    if *present {
+                        apply(&rig, &scope, put(&format!("k{index}"), b"old", None, Condition::Always))
+                            .await.expect("stores");
+                    }
+                }
+                let old = rig.backend.get_many(&scope, &keys, Counting::Silent).await.expect("reads");
+                let outcome = rig.backend.apply(&scope, changes, Atomicity::AllOrNothing).await;
+                let new = rig.backend.get_many(&scope, &keys, Counting::Silent).await.expect("reads");
+                (old, outcome, new)
+            });
+            let faulty = items.iter().any(|item| matches!(item, Item::Refused));
+            prop_assert_eq!(outcome.is_err(), faulty, "{}", name);
+            for (index, (old, new)) in old.iter().zip(&new).enumerate() {
+                match items.get(index) {
+                    _ if faulty => prop_assert_eq!(old, new, "{}: k{} changed", name, index),
+                    Some(Item::Put(value)) => prop_assert_eq!(
+                        new.as_ref().map(|found| found.value.bytes.to_vec()), Some(value.clone())),
+                    Some(Item::Delete) => prop_assert!(new.is_none()),
+                    Some(Item::Refused) | None => prop_assert_eq!(old, new),
+                }
+            }
+        }
+    }
+}
+
+/// Writers store the same number under many keys in one batch, readers read all keys: they must always agree.
+#[test]
+fn no_reader_sees_a_part_of_a_batch() {
+    let rig = Arc::new(memory(64 * 1024 * 1024));
+    let stop = Arc::new(AtomicBool::new(false));
+    let names: Vec<String> = (0..40).map(|index| format!("k{index}")).collect();
+    std::thread::scope(|threads| {
+        for writer in 0_u64..2 {
+            let (rig, names, stop) = (Arc::clone(&rig), &names, Arc::clone(&stop));
+            threads.spawn(move || {
+                let scope = scope("shop", "orders");
+                for round in 0..2_000 {
+                    let value = (writer * 1_000_000 + round).to_be_bytes();
+                    let changes = names
+                        .iter()
+                        .map(|name| put(name, &value, None, Condition::Always))
+                        .collect();
+                    block_on(rig.memory.apply(&scope, changes, Atomicity::AllOrNothing))
+                        .expect("stores");
+                }
+                stop.store(true, Ordering::Release);
+            });
+        }
+        let (rig, names, stop) = (Arc::clone(&rig), &names, Arc::clone(&stop));
+        threads.spawn(move || {
+            let scope = scope("shop", "orders");
+            let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
+            while !stop.load(Ordering::Acquire) {
+                let found =
+                    block_on(rig.memory.get_many(&scope, &keys, Counting::Silent)).expect("reads");
+                let first = found[0].as_ref().map(|found| found.value.bytes.clone());
+                assert!(
+                    found.iter().all(
+                        |found| found.as_ref().map(|found| found.value.bytes.clone()) == first
+                    )
+                );
+            }
+        });
+    });
+}
