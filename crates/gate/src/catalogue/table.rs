@@ -21,17 +21,36 @@ const READ: Operation = Operation {
     deadline_ms_max: limits::DEADLINE_MS_MAX,
 };
 /// A row of the data plane that changes something.
-const WRITE: Operation = Operation { mutates: true, ..READ };
+const WRITE: Operation = Operation {
+    mutates: true,
+    ..READ
+};
 /// A row of the data plane that changes something, once for each idempotency key.
-const WRITE_ONCE: Operation = Operation { takes_idempotency_key: true, ..WRITE };
+const WRITE_ONCE: Operation = Operation {
+    takes_idempotency_key: true,
+    ..WRITE
+};
 /// A row that waits for something to happen.
-const WAIT: Operation = Operation { long_poll: true, ..WRITE };
+const WAIT: Operation = Operation {
+    long_poll: true,
+    ..WRITE
+};
 /// A row of administration: audited.
-const ADMIN: Operation = Operation { audit: AuditRule::Always, ..WRITE };
+const ADMIN: Operation = Operation {
+    audit: AuditRule::Always,
+    ..WRITE
+};
 /// A row that reads what is itself sensitive: audited.
-const AUDITED_READ: Operation = Operation { audit: AuditRule::Always, ..READ };
+const AUDITED_READ: Operation = Operation {
+    audit: AuditRule::Always,
+    ..READ
+};
 /// A row that runs SQL: audited where it writes.
-const SQL: Operation = Operation { audit: AuditRule::Writes, deadline_ms_default: 30_000, ..WRITE };
+const SQL: Operation = Operation {
+    audit: AuditRule::Writes,
+    deadline_ms_default: 30_000,
+    ..WRITE
+};
 
 macro_rules! catalogue {
     ($( $kind:ident $name:ident $id:literal $block:literal $thrift:literal $method:literal $path:literal $summary:literal

@@ -1,0 +1,231 @@
+//! From the caller to the service and back.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use plinth_core::{CallContext, Deadline, Error, ErrorCode, IdempotencyKey, Result};
+use plinth_resilience::BulkheadPermit;
+use plinth_security::Decision;
+use tracing::Instrument as _;
+
+use crate::catalogue::{AuditRule, Operation, Reach};
+use crate::gate::{Gate, Session};
+use crate::record::{Meter, present};
+use crate::target::Target;
+
+impl Gate {
+    /// Passes one call to a service: idempotency key, permission for each resource, rate, place, audit intent, the service
+    /// under its deadline, audit outcome, metric. Nothing is left half-recorded when the caller goes away: the metric says
+    /// `cancelled`, and an intent without an outcome shows as `unknown`.
+    ///
+    /// Errors: those of the service, and 1001 for an idempotency key that the operation does not take; 1003 without the
+    /// permission; 1008 and 1009 at a limit; 1010 after the deadline, with the outcome `unknown` where the operation
+    /// changes something; 1012 where the operation must be recorded and cannot be; 1013 where the service panicked.
+    pub async fn call<T, E, F, Fut>(
+        &self,
+        session: &Session,
+        operation: &'static Operation,
+        target: Target,
+        service: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(CallContext) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: Into<Error>,
+    {
+        let meter = Meter::start(self, operation, session.transport);
+        let span = tracing::info_span!(
+            "operation",
+            operation = operation.id.as_str(),
+            tenant = session.caller.tenant.as_str(),
+            trace_id = session.caller.trace.trace_id_hex(),
+        );
+        let result = self
+            .run(session, operation, target, service)
+            .instrument(span)
+            .await
+            .map_err(|error| present(error, session, operation));
+        meter.finish(result.as_ref().err().map(Error::code));
+        result
+    }
+
+    async fn run<T, E, F, Fut>(
+        &self,
+        session: &Session,
+        operation: &'static Operation,
+        target: Target,
+        service: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(CallContext) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: Into<Error>,
+    {
+        let deadline = deadline(session, operation, &target);
+        let event = self.audit_event(session, operation, &target);
+        let (context, _place) = match self.admit(session, operation, &target, deadline).await {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                if let Some(event) = &event {
+                    self.record_refusal(event, error.code()).await;
+                }
+                return Err(error);
+            }
+        };
+        let record = match event {
+            Some(event) => Some(self.open_record(event, deadline.remaining()).await?),
+            None => None,
+        };
+        let result = serve(context, changes_something(operation, &target), service).await;
+        if let Some(record) = record {
+            self.close_record(record, result.as_ref().err()).await;
+        }
+        result
+    }
+
+    async fn admit(
+        &self,
+        session: &Session,
+        operation: &'static Operation,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<(CallContext, Option<BulkheadPermit>)> {
+        let idempotency_key = idempotency_key(session, operation, target)?;
+        self.check_permission(session, operation, target).await?;
+        let now_ns = self.clock.monotonic_ns();
+        self.limits
+            .check_rate(&session.caller.tenant, operation, now_ns)?;
+        let place = self.limits.enter(operation, target.waiting_ms > 0).await?;
+        let context = CallContext {
+            caller: session.caller.clone(),
+            operation: operation.id,
+            transport: session.transport,
+            deadline,
+            idempotency_key,
+        };
+        Ok((context, place))
+    }
+
+    async fn check_permission(
+        &self,
+        session: &Session,
+        operation: &'static Operation,
+        target: &Target,
+    ) -> Result<()> {
+        if operation.reach == Reach::Authenticated {
+            return Ok(());
+        }
+        if target.resources.is_empty()
+            && !self
+                .decide(&session.caller, operation.id, None)
+                .is_allowed()
+        {
+            return Err(forbidden(operation, "every resource"));
+        }
+        for resource in &target.resources {
+            match self.decide(&session.caller, operation.id, Some(resource)) {
+                Decision::Allowed { role, permission } => tracing::trace!(
+                    role = role.as_ref(),
+                    permission = %permission,
+                    resource = %resource,
+                    "allowed"
+                ),
+                Decision::Refused => return Err(forbidden(operation, &resource.to_string())),
+            }
+        }
+        if operation.reach == Reach::Platform {
+            let tenant = self.directory.tenant(&session.caller.tenant).await?;
+            if !tenant.is_some_and(|tenant| tenant.platform) {
+                return Err(Error::new(
+                    ErrorCode::Forbidden,
+                    "only the platform's own tenant may do this",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn forbidden(operation: &Operation, resource: &str) -> Error {
+    Error::new(
+        ErrorCode::Forbidden,
+        format!("needs the permission {} on {resource}", operation.id),
+    )
+    .with_detail("permission", operation.id.as_str())
+}
+
+/// The caller's own deadline, capped by the catalogue; for a long poll it counts from the end of the wait.
+fn deadline(session: &Session, operation: &Operation, target: &Target) -> Deadline {
+    let own_ms = session
+        .deadline_ms
+        .unwrap_or(operation.deadline_ms_default)
+        .min(operation.deadline_ms_max);
+    Deadline::after_ms(own_ms.saturating_add(target.waiting_ms))
+}
+
+/// The key of the request itself or the one beside it; both only where they agree.
+fn idempotency_key(
+    session: &Session,
+    operation: &Operation,
+    target: &Target,
+) -> Result<Option<IdempotencyKey>> {
+    let beside = session.idempotency_key.as_deref();
+    let inside = target.request_id.as_deref();
+    let text = match (beside, inside) {
+        (None, None) => return Ok(None),
+        (Some(one), Some(other)) if one != other => {
+            return Err(Error::invalid(
+                "request_id",
+                "differs from the idempotency key in the header",
+            ));
+        }
+        (Some(text), _) | (None, Some(text)) => text,
+    };
+    if !operation.takes_idempotency_key {
+        return Err(Error::invalid(
+            "request_id",
+            format!(
+                "is not taken by {}: leave the idempotency key out",
+                operation.id
+            ),
+        ));
+    }
+    IdempotencyKey::parse(text).map(Some)
+}
+
+fn changes_something(operation: &Operation, target: &Target) -> bool {
+    operation.mutates && (operation.audit != AuditRule::Writes || target.writes)
+}
+
+async fn serve<T, E, F, Fut>(context: CallContext, mutates: bool, service: F) -> Result<T>
+where
+    F: FnOnce(CallContext) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: Into<Error>,
+{
+    context.check_deadline()?;
+    let until = context.deadline.instant().into();
+    // The service is called inside the guarded future too, so that a panic before its first await is caught as well.
+    let work = AssertUnwindSafe(async move { service(context).await }).catch_unwind();
+    let error = match tokio::time::timeout_at(until, work).await {
+        Ok(Ok(Ok(reply))) => return Ok(reply),
+        Ok(Ok(Err(error))) => return Err(error.into()),
+        Ok(Err(panic)) => Error::internal(panic_message(&*panic)),
+        Err(_) => Error::new(ErrorCode::DeadlineExceeded, "the deadline passed first"),
+    };
+    Err(if mutates {
+        error.outcome_unknown()
+    } else {
+        error
+    })
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the service panicked: {}", text.unwrap_or("no message"))
+}
