@@ -4,4 +4,5 @@ mod incoming;
 mod server;
 mod settings;
 pub use incoming::Incoming;
+pub use server::serve_service;
 pub use settings::*;

@@ -60,7 +60,7 @@ pub struct CodecLimits {
     /// How long a reply may take to be read by the client.
     pub write_timeout: Duration,
     /// Memory for all frames above 64 KiB that are being received, in units of 1 KiB.
-    pub(crate) receiving: Arc<Semaphore>,
+    pub receiving: Arc<Semaphore>,
 }
 
 impl CodecLimits {

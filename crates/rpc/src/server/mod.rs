@@ -52,7 +52,7 @@ struct Edge<S> {
 /// Accepts and serves connections until `shutdown`, then drains. Returns when every connection has ended.
 ///
 /// Errors: 1001 naming the setting or TLS file that cannot be used. Nothing that a client does ends the loop.
-pub(crate) async fn run<S>(
+pub async fn serve_service<S>(
     listener: TcpListener,
     service: S,
     settings: &RpcSettings,

@@ -5,5 +5,8 @@
     reason = "each test file takes what it needs of this module"
 )]
 
+pub(crate) mod decoding;
 pub(crate) mod frames;
+pub(crate) mod mutation;
+pub(crate) mod server;
 pub(crate) mod values;

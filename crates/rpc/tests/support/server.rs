@@ -1,0 +1,77 @@
+//! The accept loop over a service that answers without a gate or blocks behind it.
+
+use std::net::SocketAddr;
+
+use pilota::thrift::{ApplicationException, ApplicationExceptionKind};
+use plinth_idl::common::SupportError;
+use plinth_idl::contract;
+use plinth_idl::coupon::CouponServiceResponseSend;
+use plinth_rpc::codec::{Fault, Refusal};
+use plinth_rpc::{Incoming, RpcSettings, serve_service};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use volo::context::Context;
+use volo::service::Service;
+use volo_thrift::ServerError;
+use volo_thrift::context::ServerContext;
+
+/// Answers every call with an exception that names its method.
+pub(crate) struct Refusing;
+
+impl Service<ServerContext, Incoming> for Refusing {
+    type Response = CouponServiceResponseSend;
+    type Error = ServerError;
+
+    async fn call<'s, 'cx>(
+        &'s self,
+        context: &'cx mut ServerContext,
+        incoming: Incoming,
+    ) -> Result<Self::Response, ServerError> {
+        let method = context.rpc_info.method().clone();
+        let message = match incoming {
+            Incoming::Call(_) => format!("called {method}"),
+            Incoming::Refused => {
+                match context.extensions_mut().remove::<Refusal>().map(|it| it.0) {
+                    Some(Fault::Content { field, message, .. }) => format!("{field} {message}"),
+                    fault => return Err(exception(format!("{fault:?}"))),
+                }
+            }
+        };
+        let error = SupportError {
+            code: 1011,
+            message: message.into(),
+            ..SupportError::default()
+        };
+        contract::refuse(&method, error).ok_or_else(|| exception(format!("no {method}")))
+    }
+}
+
+fn exception(message: String) -> ServerError {
+    ServerError::Application(ApplicationException::new(
+        ApplicationExceptionKind::PROTOCOL_ERROR,
+        message,
+    ))
+}
+
+/// A running server.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) ended: JoinHandle<plinth_core::Result<()>>,
+}
+
+/// Starts a server on a free port of the loopback.
+pub(crate) async fn start(settings: RpcSettings) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let ended =
+        tokio::spawn(async move { serve_service(listener, Refusing, &settings, token).await });
+    Running {
+        address,
+        shutdown,
+        ended,
+    }
+}
