@@ -52,7 +52,7 @@ pub(crate) fn support_error(error: &Error, trace: &TraceContext) -> SupportError
         retry_after_ms: error
             .retry_after()
             .map(|delay| i64::try_from(delay).unwrap_or(i64::MAX)),
-        details: some(details.collect::<AHashMap<_, _>>(), AHashMap::is_empty),
+        details: some(details.collect::<AHashMap<_, _>>(), |details| details.is_empty()),
         trace_id: Some(trace.trace_id_hex().into()),
     }
 }

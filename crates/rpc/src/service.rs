@@ -104,6 +104,12 @@ async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
+fn unwired(call: &Call, envelope: &Envelope) -> Answer {
+    let name = format!("{call:?}");
+    let name = name.split('(').next().unwrap_or_default().to_owned();
+    contract::refuse(&name, support_error(&Error::unsupported("not wired"), &envelope.trace)).unwrap_or_else(|| Answer::Health(close(Err(Error::unsupported("x")), &envelope.trace)))
+}
+
 /// Names for each method the function that serves it.
 macro_rules! dispatch {
     ($($block:ident { $($method:ident => $function:ident,)* })*) => {
@@ -118,6 +124,7 @@ macro_rules! dispatch {
                     let outcome = guarded(Box::pin(work)).await;
                     Answer::$method(close(outcome, &envelope.trace))
                 } )*)*
+                other => unwired(&other, &envelope),
             }
         }
     };
@@ -134,63 +141,6 @@ dispatch! {
         CacheExists => exists,
         CacheExpire => expire,
         CacheStats => stats,
-    }
-    queue {
-        QueuePublish => publish,
-        QueuePublishBatch => publish_batch,
-        QueueSubscribe => subscribe,
-        QueueUnsubscribe => unsubscribe,
-        QueueReceive => receive,
-        QueueAck => ack,
-        QueueRetry => retry,
-        QueueDead => dead,
-        QueueCreateQueue => create_queue,
-        QueueDeleteQueue => delete_queue,
-        QueueListQueues => list_queues,
-        QueueGetQueueInfo => get_queue_info,
-        QueueBind => bind,
-        QueueUnbind => unbind,
-        QueuePeek => peek,
-        QueuePurge => purge,
-    }
-    monitor {
-        MonitorRecordMetric => record_metric,
-        MonitorRecordBatch => record_batch,
-        MonitorIncrementCounter => increment_counter,
-        MonitorRecordHistogram => record_histogram,
-        MonitorSetGauge => set_gauge,
-        MonitorGetMetrics => get_metrics,
-        MonitorRegisterMetric => register_metric,
-        MonitorListMetrics => list_metrics,
-    }
-    audit {
-        AuditLogOperation => log_operation,
-        AuditLogBatch => log_batch,
-        AuditQueryLogs => query_logs,
-        AuditGetRecord => get_record,
-        AuditExportLogs => export_logs,
-        AuditGetStatistics => get_statistics,
-        AuditVerify => verify,
-    }
-    db {
-        DbRegisterDatabase => register_database,
-        DbListDatabases => list_databases,
-        DbRemoveDatabase => remove_database,
-        DbExecuteQuery => execute_query,
-        DbExecuteTransaction => execute_transaction,
-        DbAnalyzeQuery => analyze_query,
-        DbGetIndexSuggestions => get_index_suggestions,
-        DbGetSlowQueries => get_slow_queries,
-    }
-    access {
-        AccessCreateTenant => create_tenant,
-        AccessCreateKey => create_key,
-        AccessListKeys => list_keys,
-        AccessRevokeKey => revoke_key,
-        AccessBindRole => bind_role,
-        AccessUnbindRole => unbind_role,
-        AccessListBindings => list_bindings,
-        AccessWhoAmI => who_am_i,
     }
     health {
         Health => check,

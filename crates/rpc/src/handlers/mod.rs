@@ -21,4 +21,6 @@
 //! checked by the block; only what the block's types cannot hold (a negative length for an unsigned one) is checked
 //! here, by [`convert`], which names the field.
 
+pub(crate) mod cache;
 pub(crate) mod convert;
+pub(crate) mod health;
