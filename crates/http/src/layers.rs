@@ -33,7 +33,7 @@ const TRANSPORT_POLICY: HeaderValue = HeaderValue::from_static("max-age=31536000
 pub struct OverTls;
 
 /// Puts the layers around the routes.
-pub(crate) fn surround(routes: Router, settings: &HttpSettings) -> Router {
+pub fn surround(routes: Router, settings: &HttpSettings) -> Router {
     // `Router::layer` wraps what stands before it, so the calls below run from the innermost to the outermost; the
     // numbers count from the outside.
     routes
@@ -73,16 +73,12 @@ async fn trace(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Logs the cause of a fault of ours, once; what callers do wrong is theirs to see.
+/// Logs the cause of a fault of ours. What comes from the gate was logged there and has left its cause behind.
 fn log(problem: &Problem) {
     let error = problem.error();
-    if error.code() == ErrorCode::Internal {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(
-            code = error.code().number(),
-            cause,
-            "a request failed by a fault of ours"
-        );
+    let cause = std::error::Error::source(error).filter(|_| error.code() == ErrorCode::Internal);
+    if let Some(cause) = cause {
+        tracing::error!(%cause, "the edge failed a request");
     }
 }
 
@@ -145,12 +141,12 @@ async fn limit_body(
 }
 
 /// The answer to a path that no route has. It needs no credential and tells nothing.
-pub(crate) async fn not_found() -> Problem {
+pub async fn not_found() -> Problem {
     Error::not_found("no such path").into()
 }
 
 /// The answer to a method that a path does not have; axum adds `Allow`.
-pub(crate) async fn method_not_allowed(method: Method) -> Response {
+pub async fn method_not_allowed(method: Method) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }

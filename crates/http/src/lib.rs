@@ -5,14 +5,17 @@
 //! * [`problem`] is how errors leave: RFC 9457, rendered in one place.
 //! * [`layers`] lists, once, what surrounds every request and why it stands where it stands.
 //! * [`server`] accepts connections: HTTP/1.1 and HTTP/2, TLS and mTLS, limits on time and number, drain.
+//! * [`documents`] are the pages for people, all from the binary.
 //! * [`openapi`] completes the document that the routes registered.
 //!
 //! On failure: a bad request gets a precise problem and the connection stays; broken HTTP closes the connection; a panic
 //! becomes a problem 1013 and the process stays; an accept error is logged and the loop goes on.
 
+pub mod documents;
 pub mod extract;
 pub mod layers;
 pub mod openapi;
+mod probes;
 pub mod problem;
 pub mod routes;
 pub mod server;

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use plinth_cache::CacheService;
+use plinth_core::TenantId;
+use plinth_gate::Gate;
 use plinth_resilience::HealthRegistry;
 
-/// Produces the text of `/metrics`, in the Prometheus exposition format.
-pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+/// Produces the text of `/metrics`, in the Prometheus exposition format: the instance's own numbers, and beside them
+/// those of the tenant that is named.
+pub type MetricsText = Arc<dyn Fn(Option<&TenantId>) -> String + Send + Sync>;
 
 /// The parts behind the routes. Cheap to clone: each is shared.
 #[derive(Clone)]
 pub struct Services {
+    /// The one pipeline that every request passes.
+    pub gate: Arc<Gate>,
     /// The `cache` block.
     pub cache: Arc<CacheService>,
     /// The state of the instance and its parts.

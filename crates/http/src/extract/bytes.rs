@@ -7,7 +7,6 @@ use plinth_core::{Error, Result};
 
 use super::body::read_body;
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// Longest content type of a raw body, in bytes.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
@@ -21,10 +20,10 @@ pub struct ApiBytes {
     pub content_type: Option<String>,
 }
 
-impl FromRequest<Services> for ApiBytes {
+impl<S: Send + Sync> FromRequest<S> for ApiBytes {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _services: &Services) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (headers, bytes) = read_body(request).await?;
         let content_type = match headers
             .get(header::CONTENT_TYPE)

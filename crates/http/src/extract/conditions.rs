@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use plinth_core::{Error, Result};
 
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// The entity tag of a version: `"42"`.
 #[must_use]
@@ -48,10 +47,10 @@ impl Conditions {
     }
 }
 
-impl FromRequestParts<Services> for Conditions {
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _services: &Services) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         Ok(Self::parse(&parts.headers)?)
     }
 }

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use super::body::read_body;
 use super::{cut, refuse_field};
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// Most values of one JSON body: objects, lists, texts, numbers together. Keeps a body of the largest size from
 /// unfolding to many times its size in memory.
@@ -23,10 +22,10 @@ const JSON_VALUES_MAX: usize = 4 * limits::ELEMENTS_MAX;
 #[derive(Clone, Debug)]
 pub struct ApiJson<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Services> for ApiJson<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _services: &Services) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         check_content_type(request.headers())?;
         let (_, bytes) = read_body(request).await?;
         Ok(Self(parse(&bytes)?))

@@ -9,6 +9,7 @@ mod conditions;
 mod json;
 mod path;
 mod query;
+mod session;
 
 pub(crate) use body::BodyLimits;
 pub use bytes::ApiBytes;
@@ -16,6 +17,7 @@ pub use conditions::{Conditions, VersionCondition, version_tag};
 pub use json::ApiJson;
 pub use path::ApiPath;
 pub use query::ApiQuery;
+pub use session::ApiSession;
 
 use plinth_core::Error;
 

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 
 use super::cut;
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// The parameters of the path: one value, a tuple in the order of the path, or a struct with the names of the path.
 ///
@@ -17,11 +16,11 @@ use crate::services::Services;
 #[derive(Clone, Debug)]
 pub struct ApiPath<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Services> for ApiPath<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        match Path::<T>::from_request_parts(parts, services).await {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(refusal(rejection).into()),
         }

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 
 use super::{cut, refuse_field};
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// Most parameters of one query.
 const QUERY_PARAMETERS_MAX: usize = 64;
@@ -20,10 +19,10 @@ const QUERY_PARAMETERS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct ApiQuery<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Services> for ApiQuery<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _services: &Services) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         Ok(Self(parse(parts.uri.query().unwrap_or_default())?))
     }
 }

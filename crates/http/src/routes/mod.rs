@@ -50,7 +50,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::services::Services;
 use crate::settings::HttpSettings;
-use crate::{layers, openapi};
+use crate::{documents, layers, openapi, probes};
 
 /// The routes of the catalogue, without layers and without state.
 pub(crate) fn api() -> OpenApiRouter<Services> {
@@ -61,7 +61,7 @@ pub(crate) fn api() -> OpenApiRouter<Services> {
 }
 
 /// The routes of each block, by its name.
-pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 6] {
+pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 7] {
     [
         ("cache", cache::router()),
         ("queue", queue::router()),
@@ -69,6 +69,7 @@ pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 6] {
         ("audit", audit::router()),
         ("db", db::router()),
         ("access", access::router()),
+        ("health", probes::api()),
     ]
 }
 
@@ -77,6 +78,8 @@ pub fn router(services: Services, settings: &HttpSettings) -> (Router, OpenApi) 
     let (routes, registered) = api().split_for_parts();
     let document = openapi::complete(registered);
     let routes = routes
+        .merge(documents::router(&document))
+        .merge(probes::router(settings.metrics_open_to_loopback))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .with_state(services);

@@ -48,8 +48,10 @@ pub async fn serve(
     serve_router(listener, router, settings, shutdown).await
 }
 
-/// Serves any router by the rules of [`serve`].
-pub(crate) async fn serve_router(
+/// Serves any router by the rules of [`serve`]. The router brings its own layers (see [`crate::layers::surround`]).
+///
+/// Errors: 1001 naming a setting, before anything is accepted.
+pub async fn serve_router(
     listener: TcpListener,
     router: Router,
     settings: HttpSettings,
