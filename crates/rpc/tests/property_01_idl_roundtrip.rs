@@ -171,7 +171,7 @@ fn every_required_field_is_required_and_named() {
     }
 }
 
-/// The contract as data is what the generated code is: 64 methods over structs that all have base and base_resp.
+/// Every request carries the envelope, every reply answers it.
 #[test]
 fn every_method_takes_base_and_answers_base_resp() {
     for method in METHODS {

@@ -1,3 +1,5 @@
 //! What the tests share: service harness, scenario tables, fault layers.
 
+pub mod compat_idl;
 pub mod compat_openapi;
+pub mod services;
