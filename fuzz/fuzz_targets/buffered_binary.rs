@@ -1,0 +1,7 @@
+//! A Binary message without a frame, with any body.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    plinth_fuzz::connection(&plinth_fuzz::message(data, plinth_fuzz::Protocol::Binary));
+});

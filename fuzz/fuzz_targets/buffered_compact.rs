@@ -1,0 +1,7 @@
+//! A Compact message without a frame, with any body.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    plinth_fuzz::connection(&plinth_fuzz::message(data, plinth_fuzz::Protocol::Compact));
+});
