@@ -29,6 +29,8 @@ pub enum DefinitionKind {
     Database,
     /// What of a tenant's data plane is audited.
     AuditPolicy,
+    /// A role that a tenant defines beside the built-in ones.
+    Role,
 }
 
 impl DefinitionKind {
@@ -42,6 +44,7 @@ impl DefinitionKind {
         Self::Metric,
         Self::Database,
         Self::AuditPolicy,
+        Self::Role,
     ];
 
     /// The word for people and errors.
@@ -56,6 +59,7 @@ impl DefinitionKind {
             Self::Metric => "metric",
             Self::Database => "database",
             Self::AuditPolicy => "audit policy",
+            Self::Role => "role",
         }
     }
 }
@@ -148,6 +152,22 @@ pub(crate) fn check_definition_name(name: &str) -> Result<()> {
             "name",
             "must not hold control characters, nor white space at its ends",
         ));
+    }
+    Ok(())
+}
+
+/// Whether a definition can have this name at all. One that cannot is absent, whatever a product's comparison makes of its
+/// blanks.
+pub(crate) fn can_exist(name: &str) -> bool {
+    check_definition_name(name).is_ok()
+}
+
+/// Checks the texts of a listing. Errors: 1001 where one holds control characters, which no name does.
+pub(crate) fn check_listing(prefix: &str, after: Option<&str>) -> Result<()> {
+    for (field, text) in [("prefix", prefix), ("after", after.unwrap_or_default())] {
+        if text.chars().any(char::is_control) {
+            return Err(Error::invalid(field, "must not hold control characters"));
+        }
     }
     Ok(())
 }

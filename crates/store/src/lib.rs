@@ -12,12 +12,14 @@
 //! On failure: a full queue refuses with 1009 after a bounded wait; an operation that fails rolls back alone; a commit
 //! that fails says `unknown` to everyone in its group; a file of a newer release is refused, not guessed at.
 
+pub mod control;
 pub mod definitions;
 pub mod engine;
 pub mod error;
 pub mod idempotency;
 pub mod memory;
 
+pub use control::ControlStore;
 pub use definitions::{Definition, DefinitionKind, Definitions, Expected};
 pub use engine::{Engine, EngineLimits, EngineLocation, EngineOptions, Migration};
 pub use error::StoreError;

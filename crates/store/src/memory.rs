@@ -8,7 +8,7 @@ use plinth_core::{Result, SharedClock, SystemClock, TenantId};
 
 use crate::definitions::{
     DEFINITION_ROWS_MAX, Definition, DefinitionKind, Definitions, Expected, check_definition_name,
-    encode_document, next_version,
+    check_listing, encode_document, next_version,
 };
 
 type Key = (DefinitionKind, TenantId, String);
@@ -93,6 +93,7 @@ impl Definitions for MemoryDefinitions {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Definition>> {
+        check_listing(prefix, after)?;
         let page = self.page(limit, |(of_kind, of_tenant, name)| {
             *of_kind == kind
                 && of_tenant == tenant
@@ -108,6 +109,7 @@ impl Definitions for MemoryDefinitions {
         after: Option<(&TenantId, &str)>,
         limit: u32,
     ) -> Result<Vec<(TenantId, Definition)>> {
+        check_listing("", after.map(|(_, name)| name))?;
         Ok(self.page(limit, |(of_kind, tenant, name)| {
             *of_kind == kind && after.is_none_or(|after| (tenant, name.as_str()) > after)
         }))

@@ -2,4 +2,6 @@
 
 pub mod compat_idl;
 pub mod compat_openapi;
+pub mod process;
+pub mod scenarios;
 pub mod services;

@@ -62,7 +62,7 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Creates the file, readable by its owner only; SQLite gives `-wal` and `-shm` the same mode.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
     let at = |path: &Path, source| StoreError::Create {
         path: path.to_owned(),
         source,

@@ -20,6 +20,7 @@ use crate::error::StoreError;
 use job::{Access, Job, Task};
 use readers::Readers;
 
+pub(crate) use connection::create_private;
 pub use schema::Migration;
 
 /// Where an engine keeps its data.

@@ -1,0 +1,6 @@
+//! Backends and behaviours of the contract suite.
+
+pub(crate) mod access;
+pub(crate) mod backend;
+pub(crate) mod definitions;
+pub(crate) mod schema;
