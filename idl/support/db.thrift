@@ -308,7 +308,7 @@ struct DbPlanNode {
     // `temp_table`, `values`, `write`, `result`, `other`.
     4: required string kind
     // The engine's own word: `Seq Scan`, `ALL`, `SCAN`.
-    5: required string native
+    5: required string engine_kind
     // The table.
     6: optional string relation
     // The index.
