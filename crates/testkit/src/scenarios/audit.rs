@@ -1,1 +1,8 @@
 //! The `audit` block.
+
+use super::Scenario;
+
+/// The scenarios of the block.
+pub(super) fn scenarios() -> Vec<Scenario> {
+    Vec::new()
+}
