@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_each_bad_value_is_named() {
         assert!(GateSettings::default().validate().is_ok());
-        let cases: [(&str, fn(&mut GateSettings)); 7] = [
+        type Spoil = fn(&mut GateSettings);
+        let cases: [(&str, Spoil); 7] = [
             ("gate.credential_cache_ms", |s| {
                 s.credential_cache_ms = limits::CREDENTIAL_CACHE_MS_MAX + 1;
             }),
