@@ -1,0 +1,241 @@
+//! The use cases of the monitor block.
+
+mod cell;
+mod evaluate;
+mod query;
+mod record;
+mod registry;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use plinth_core::{CallContext, Cursor, SharedClock, TenantId};
+use plinth_store::Definitions;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::SeriesBackend;
+use crate::error::MonitorError;
+use crate::exposition::Exposition;
+use crate::model::{
+    ListMetricsReply, ListMetricsRequest, Listing, MetricDefinition, MetricInfo,
+    RegisterMetricReply, RegisterMetricRequest, clamp_count,
+};
+use crate::own::OwnMetrics;
+use crate::settings::MonitorSettings;
+use registry::{Change, Registry};
+
+pub use evaluate::{Evaluation, Plan};
+
+/// What a [`MonitorService`] is built from.
+pub struct MonitorParts {
+    /// Where samples are kept.
+    pub backend: Arc<dyn SeriesBackend>,
+    /// Where registrations are kept.
+    pub definitions: Arc<dyn Definitions>,
+    /// Settings, valid.
+    pub settings: MonitorSettings,
+    /// The time.
+    pub clock: SharedClock,
+    /// Plinth's own numbers.
+    pub own: Arc<OwnMetrics>,
+}
+
+/// Records, registers and queries metrics.
+pub struct MonitorService {
+    backend: Arc<dyn SeriesBackend>,
+    registry: Registry,
+    settings: MonitorSettings,
+    clock: SharedClock,
+    own: Arc<OwnMetrics>,
+    stop: CancellationToken,
+    upkeep: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl MonitorService {
+    /// Builds the service and starts its upkeep; must be called on a runtime.
+    #[must_use]
+    pub fn start(parts: MonitorParts) -> Arc<Self> {
+        let MonitorParts {
+            backend,
+            definitions,
+            settings,
+            clock,
+            own,
+        } = parts;
+        let stop = CancellationToken::new();
+        let upkeep = tokio::spawn(keep_up(
+            Arc::clone(&backend),
+            Arc::clone(&clock),
+            settings.upkeep_interval_ms,
+            stop.clone(),
+        ));
+        Arc::new(Self {
+            backend,
+            registry: Registry::new(definitions),
+            settings,
+            clock,
+            own,
+            stop,
+            upkeep: Mutex::new(Some(upkeep)),
+        })
+    }
+
+    /// Registers a metric; registering it again changes its help, time to live and series limit.
+    ///
+    /// Errors: 1001 naming the field; 1005 where type, unit, labels or buckets differ from what is registered, or where a
+    /// name of its exposition is taken; 2203 where the tenant has too many metrics.
+    pub async fn register_metric(
+        &self,
+        context: &CallContext,
+        request: RegisterMetricRequest,
+    ) -> Result<RegisterMetricReply, MonitorError> {
+        let tenant = &context.caller.tenant;
+        let definition = MetricDefinition::parse(&request, self.settings.series_per_metric_max)?;
+        let in_use = self.label_names_in_use(tenant, &definition.name);
+        let (registered, created) = self
+            .registry
+            .register(tenant, definition.clone(), |known| {
+                check_change(known, &definition, &in_use)
+            })
+            .await?;
+        self.backend.define(tenant, Arc::clone(&registered)).await?;
+        Ok(RegisterMetricReply {
+            info: self.info(tenant, &registered),
+            created,
+        })
+    }
+
+    /// Lists registered metrics by name, with their usage. Errors: 1001 naming the field.
+    pub async fn list_metrics(
+        &self,
+        context: &CallContext,
+        request: ListMetricsRequest,
+    ) -> Result<ListMetricsReply, MonitorError> {
+        let tenant = &context.caller.tenant;
+        let listing = Listing::parse(&request)?;
+        let (page, more) = self.registry.list(tenant, &listing).await?;
+        let next_cursor = match page.last() {
+            Some(last) if more => Some(Cursor::encode(&last.name)?.as_str().to_owned()),
+            _ => None,
+        };
+        Ok(ListMetricsReply {
+            metrics: page
+                .iter()
+                .map(|definition| self.info(tenant, definition))
+                .collect(),
+            next_cursor,
+        })
+    }
+
+    /// Plinth's own metrics and those of its process, in Prometheus' text format 0.0.4.
+    #[must_use]
+    pub fn expose_own(&self) -> String {
+        self.own.expose()
+    }
+
+    /// The newest values of a tenant's metrics, in Prometheus' text format 0.0.4, without timestamps.
+    ///
+    /// Errors: 1012 where the control plane is away and the tenant was not seen before.
+    pub async fn expose_tenant(&self, tenant: &TenantId) -> Result<String, MonitorError> {
+        self.registry.load(tenant).await?;
+        let now_ms = self.clock.now().0;
+        let mut exposition = Exposition::default();
+        for definition in self.registry.cached_all(tenant) {
+            let series = self.backend.current(tenant, &definition.name, now_ms);
+            if !series.is_empty() {
+                exposition.metric(&definition, &series);
+            }
+        }
+        Ok(exposition.finish())
+    }
+
+    /// Stops the upkeep and closes the backend; samples that were accepted are durable by then.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        let upkeep = self.upkeep.lock().take();
+        if let Some(upkeep) = upkeep {
+            // It ends by the token; a panic in it was logged by the runtime.
+            let _ended = upkeep.await.is_ok();
+        }
+        self.backend.close().await;
+    }
+
+    fn label_names_in_use(&self, tenant: &TenantId, metric: &str) -> BTreeSet<String> {
+        self.backend
+            .current(tenant, metric, self.clock.now().0)
+            .iter()
+            .flat_map(|series| {
+                let names = series.labels.iter().map(|(name, _)| name.to_owned());
+                names.collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn info(&self, tenant: &TenantId, definition: &MetricDefinition) -> MetricInfo {
+        let usage = self.backend.usage(tenant, &definition.name);
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        MetricInfo {
+            metric: definition.name.clone(),
+            metric_type: definition.metric_type.as_str().to_owned(),
+            unit: definition.unit.clone(),
+            help: definition.help.clone(),
+            label_names: definition.label_names.clone(),
+            buckets: definition.buckets.clone(),
+            ttl_ms: definition.ttl_ms,
+            max_series: count(definition.max_series),
+            auto_registered: definition.auto_registered,
+            created_ms: definition.created_ms,
+            updated_ms: definition.updated_ms,
+            series: count(usage.series),
+            last_write_ms: usage.newest_ms,
+            refused: clamp_count(usage.refused),
+        }
+    }
+}
+
+/// Whether a new registration may take the place of the one that is there. What a first sample registered may be given a
+/// unit and a label list, as long as its series keep to it.
+fn check_change(
+    known: &MetricDefinition,
+    new: &MetricDefinition,
+    labels_in_use: &BTreeSet<String>,
+) -> Result<Change, MonitorError> {
+    let conflict = |difference: String| MonitorError::RegistrationConflict {
+        metric: known.name.clone(),
+        difference,
+    };
+    if let Some(difference) = known.difference(new) {
+        return Err(conflict(difference));
+    }
+    let allowed = new.label_names.as_deref().unwrap_or(&[]);
+    if let Some(other) = labels_in_use.iter().find(|name| !allowed.contains(name)) {
+        return Err(conflict(format!("has series with the label {other:?}")));
+    }
+    let same = MetricDefinition {
+        created_ms: known.created_ms,
+        updated_ms: known.updated_ms,
+        ..new.clone()
+    } == *known;
+    Ok(if same { Change::Keep } else { Change::Replace })
+}
+
+/// Looks for what has ended, again and again, until it is told to stop.
+async fn keep_up(
+    backend: Arc<dyn SeriesBackend>,
+    clock: SharedClock,
+    interval_ms: u64,
+    stop: CancellationToken,
+) {
+    loop {
+        let at_ms = clock.monotonic_ms().saturating_add(interval_ms);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep_until_monotonic(at_ms) => {}
+        }
+        if let Err(error) = backend.upkeep(clock.now().0).await {
+            tracing::warn!(monitor.error = %error, "the upkeep failed; the next one tries again");
+        }
+    }
+}
