@@ -92,7 +92,7 @@ impl Gate {
         target: &Target,
         deadline: Deadline,
     ) -> Result<(CallContext, Option<BulkheadPermit>)> {
-        let idempotency_key = idempotency_key(session, operation, target)?;
+        let idempotency_key = idempotency_key(session, operation)?;
         self.check_permission(session, operation, target).await?;
         let now_ns = self.clock.monotonic_ns();
         self.limits
@@ -165,23 +165,10 @@ fn deadline(session: &Session, operation: &Operation, target: &Target) -> Deadli
     Deadline::after_ms(own_ms.saturating_add(target.waiting_ms))
 }
 
-/// The key of the request itself or the one beside it; both only where they agree.
-fn idempotency_key(
-    session: &Session,
-    operation: &Operation,
-    target: &Target,
-) -> Result<Option<IdempotencyKey>> {
-    let beside = session.idempotency_key.as_deref();
-    let inside = target.request_id.as_deref();
-    let text = match (beside, inside) {
-        (None, None) => return Ok(None),
-        (Some(one), Some(other)) if one != other => {
-            return Err(Error::invalid(
-                "request_id",
-                "differs from the idempotency key in the header",
-            ));
-        }
-        (Some(text), _) | (None, Some(text)) => text,
+/// The caller's idempotency key, on operations that take one. Errors: 1001 naming `request_id`.
+fn idempotency_key(session: &Session, operation: &Operation) -> Result<Option<IdempotencyKey>> {
+    let Some(text) = session.idempotency_key.as_deref() else {
+        return Ok(None);
     };
     if !operation.takes_idempotency_key {
         return Err(Error::invalid(

@@ -127,7 +127,7 @@ pub struct RequestMeta {
     pub trace: Option<TraceContext>,
     /// The caller's own deadline, in milliseconds.
     pub deadline_ms: Option<u64>,
-    /// The caller's idempotency key, where it travels beside the request; see also [`crate::Target::request_id`].
+    /// The caller's idempotency key: the header of HTTP, field 254 of a Thrift request.
     pub idempotency_key: Option<String>,
 }
 

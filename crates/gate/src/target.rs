@@ -8,7 +8,6 @@ pub struct Target {
     pub(crate) resources: Vec<Resource>,
     pub(crate) waiting_ms: u64,
     pub(crate) writes: bool,
-    pub(crate) request_id: Option<String>,
 }
 
 impl Target {
@@ -45,13 +44,6 @@ impl Target {
     #[must_use]
     pub fn writes(mut self, writes: bool) -> Self {
         self.writes = writes;
-        self
-    }
-
-    /// The idempotency key, where it travels in the request itself (Thrift field 254) and not beside it (HTTP header).
-    #[must_use]
-    pub fn request_id(mut self, request_id: Option<String>) -> Self {
-        self.request_id = request_id;
         self
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use parking_lot::Mutex;
 
 use crate::digest::sha256_of_parts;
@@ -19,20 +18,20 @@ pub trait Entropy: Send + Sync + 'static {
 }
 
 /// The generator of the cryptographic library, seeded by the operating system.
-#[derive(Debug, Default)]
-pub struct SystemEntropy(SystemRandom);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
 
 impl SystemEntropy {
     /// A shared one.
     #[must_use]
     pub fn shared() -> Arc<dyn Entropy> {
-        Arc::new(Self::default())
+        Arc::new(Self)
     }
 }
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
-        self.0.fill(bytes).map_err(|_| EntropyError)
+        aws_lc_rs::rand::fill(bytes).map_err(|_| EntropyError)
     }
 }
 
@@ -82,7 +81,7 @@ mod tests {
         };
         assert_eq!(draw(&SeededEntropy::new(7)), draw(&SeededEntropy::new(7)));
         assert_ne!(draw(&SeededEntropy::new(7)), draw(&SeededEntropy::new(8)));
-        let system = SystemEntropy::default();
+        let system = SystemEntropy;
         assert_ne!(draw(&system), draw(&system));
     }
 }

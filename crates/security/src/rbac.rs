@@ -103,7 +103,7 @@ pub struct RoleBook(BTreeMap<RoleName, Role>);
 impl RoleBook {
     /// The roles that every tenant has.
     #[must_use]
-    pub fn builtin() -> Self {
+    pub fn built_in() -> Self {
         Self::of(builtin::roles())
     }
 

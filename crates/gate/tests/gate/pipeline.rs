@@ -122,31 +122,17 @@ async fn an_idempotency_key_is_taken_only_where_it_means_something() {
         world.gate.authenticate(meta)
     };
     let queue = || Target::resource(Resource::new("queue", "q"));
-    let given = |text: &str| queue().request_id(Some(text.to_owned()));
-    for (beside, target, operation, expected) in [
-        (None, queue(), &ops::QUEUE_PUBLISH, Ok(None)),
-        (Some("a-1"), queue(), &ops::QUEUE_PUBLISH, Ok(Some("a-1"))),
-        (None, given("a-1"), &ops::QUEUE_PUBLISH, Ok(Some("a-1"))),
-        (
-            Some("a-1"),
-            given("a-1"),
-            &ops::QUEUE_PUBLISH,
-            Ok(Some("a-1")),
-        ),
-        (
-            Some("a-1"),
-            given("b-2"),
-            &ops::QUEUE_PUBLISH,
-            Err("request_id"),
-        ),
-        (Some("a 1"), queue(), &ops::QUEUE_PUBLISH, Err("request_id")),
-        (Some("a-1"), queue(), &ops::QUEUE_ACK, Err("request_id")),
-        (Some("a-1"), queue(), &ops::QUEUE_PEEK, Err("request_id")),
+    for (key, operation, expected) in [
+        (None, &ops::QUEUE_PUBLISH, Ok(None)),
+        (Some("a-1"), &ops::QUEUE_PUBLISH, Ok(Some("a-1"))),
+        (Some("a 1"), &ops::QUEUE_PUBLISH, Err("request_id")),
+        (Some("a-1"), &ops::QUEUE_ACK, Err("request_id")),
+        (Some("a-1"), &ops::QUEUE_PEEK, Err("request_id")),
     ] {
-        let session = session(beside).await.expect("is let in");
+        let session = session(key).await.expect("is let in");
         let result = world
             .gate
-            .call(&session, operation, target, async |ctx: CallContext| {
+            .call(&session, operation, queue(), async |ctx: CallContext| {
                 Ok::<_, Error>(ctx.idempotency_key)
             })
             .await;

@@ -303,7 +303,7 @@ impl World {
         let audit = Arc::new(AuditLog::default());
         let metrics = Arc::new(Metrics::default());
         let clock = ManualClock::starting_at(BEGIN);
-        let roles = Arc::new(RoleBook::builtin());
+        let roles = Arc::new(RoleBook::built_in());
         let gate = Gate::new(GateParts {
             settings,
             roles: Arc::clone(&roles),
