@@ -129,7 +129,7 @@ struct QueueSubscribeRequest {
     2: required string queue
     // Messages handed out at most at a time, 1 to 256. Default 16.
     3: optional i32 prefetch
-    // Lease of a delivery, 100 to 43,200,000 ms. Default 30,000.
+    // Lease of a delivery, 100 (`webhook`: 15,000) to 43,200,000 ms. Default 30,000.
     4: optional i64 lease_ms
     // `polled` (read by receive) or `webhook` (pushed). Default `polled`.
     5: optional string mode
@@ -372,7 +372,7 @@ struct QueueDepth {
     2: required i64 ready
     // Messages held by consumers.
     3: required i64 leased
-    // Messages that wait for their time.
+    // Messages that wait for their time, or for an earlier one of their ordering key.
     4: required i64 delayed
     // Messages of this queue in its dead-letter queue.
     5: required i64 dead

@@ -1,0 +1,277 @@
+//! Pushing messages to webhooks.
+//!
+//! One task for each pushing subscription leases as many messages as it has free places (its prefetch) and delivers each in
+//! a task of its own. What the receiver answers decides: 2xx is an ack; 429 and 503 are a retry, after the time they name;
+//! 410 sends the message to the dead-letter queue; anything else, and no answer, is a retry by the queue's policy.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use plinth_core::{SecretString, TenantId};
+use plinth_outbound::{Delivery as Webhook, OutboundError, OutboundResponse, Target};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use crate::backend::{LeaseRequest, QueueKey, Settlement, Verdict};
+use crate::error::QueueError;
+use crate::model::{Delivery, Message, QueueName, Subscription, WebhookTarget, limits};
+
+/// How long a pusher waits for a message before it asks again, in milliseconds.
+const WAIT_MS: u64 = 60_000;
+/// Pause after a failure of the queue itself, in milliseconds.
+const FAILURE_PAUSE_MS: u64 = 1_000;
+
+/// The pushing subscriptions that run.
+pub(super) struct Pushers {
+    running: Mutex<HashMap<(TenantId, QueueName), CancellationToken>>,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Pushers {
+    pub(super) fn new(in_flight_max: usize) -> Self {
+        Self {
+            running: Mutex::default(),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+        }
+    }
+
+    pub(super) fn stop(&self, tenant: &TenantId, subscription: &QueueName) {
+        let key = (tenant.clone(), subscription.clone());
+        if let Some(cancel) = self.running.lock().remove(&key) {
+            cancel.cancel();
+        }
+    }
+}
+
+/// One pushing subscription.
+struct Pusher {
+    queue: QueueKey,
+    subscription: Arc<Subscription>,
+    target: Target,
+    secret: SecretString,
+    /// As many as the subscription's prefetch.
+    places: Arc<Semaphore>,
+    cancel: CancellationToken,
+}
+
+impl Inner {
+    /// Starts pushing, where the subscription pushes at all.
+    pub(super) fn start_pusher(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        subscription: Arc<Subscription>,
+    ) {
+        let Delivery::Webhook(WebhookTarget { url, secret }) = &subscription.delivery else {
+            return;
+        };
+        let target = match Target::parse(url) {
+            Ok(target) => target,
+            Err(error) => {
+                tracing::error!(subscription = %subscription.name, %error, "a stored webhook cannot be called");
+                return;
+            }
+        };
+        let cancel = self.cancel.child_token();
+        let key = (tenant.clone(), subscription.name.clone());
+        self.pushers.running.lock().insert(key, cancel.clone());
+        let pusher = Pusher {
+            queue: QueueKey {
+                tenant,
+                name: subscription.queue.clone(),
+            },
+            secret: secret.clone(),
+            places: Arc::new(Semaphore::new(
+                usize::try_from(subscription.prefetch).unwrap_or(1),
+            )),
+            subscription,
+            target,
+            cancel,
+        };
+        self.tasks.spawn(push(Arc::clone(self), Arc::new(pusher)));
+    }
+}
+
+async fn push(inner: Arc<Inner>, pusher: Arc<Pusher>) {
+    loop {
+        let step = tokio::select! {
+            () = pusher.cancel.cancelled() => return,
+            step = push_step(&inner, &pusher) => step,
+        };
+        match step {
+            Ok(()) => {}
+            Err(QueueError::QueueAbsent { .. } | QueueError::Stopping) => return,
+            Err(error) => {
+                tracing::warn!(subscription = %pusher.subscription.name, %error, "pushing pauses");
+                let until = inner.clock.monotonic_ms().saturating_add(FAILURE_PAUSE_MS);
+                tokio::select! {
+                    () = pusher.cancel.cancelled() => return,
+                    () = inner.clock.sleep_until_monotonic(until) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Leases what there is room for and hands each message to a task of its own.
+async fn push_step(inner: &Arc<Inner>, pusher: &Arc<Pusher>) -> Result<(), QueueError> {
+    let mut places = vec![place(pusher).await?];
+    while let Ok(another) = Arc::clone(&pusher.places).try_acquire_owned() {
+        places.push(another);
+    }
+    let lease = LeaseRequest {
+        queue: pusher.queue.clone(),
+        max: i32::try_from(places.len())
+            .unwrap_or(i32::MAX)
+            .min(limits::RECEIVE_MAX),
+        lease_ms: pusher.subscription.lease_ms,
+        consumer: format!("webhook:{}", pusher.subscription.name),
+    };
+    let until = inner.clock.monotonic_ms().saturating_add(WAIT_MS);
+    let messages = inner.lease_or_wait(lease, until).await?;
+    for (message, place) in messages.into_iter().zip(places) {
+        inner.tasks.spawn(deliver(
+            Arc::clone(inner),
+            Arc::clone(pusher),
+            message,
+            place,
+        ));
+    }
+    Ok(())
+}
+
+async fn place(pusher: &Pusher) -> Result<OwnedSemaphorePermit, QueueError> {
+    Arc::clone(&pusher.places)
+        .acquire_owned()
+        .await
+        .map_err(|_| QueueError::Stopping)
+}
+
+async fn deliver(
+    inner: Arc<Inner>,
+    pusher: Arc<Pusher>,
+    mut message: Message,
+    _place: OwnedSemaphorePermit,
+) {
+    let Some(receipt) = message.receipt.take() else {
+        return;
+    };
+    let Ok(_slot) = inner.pushers.in_flight.acquire().await else {
+        return;
+    };
+    let verdict = match serde_json::to_vec(&message) {
+        Ok(body) => {
+            let outcome = inner
+                .outbound
+                .deliver(&Webhook {
+                    target: &pusher.target,
+                    secret: &pusher.secret,
+                    id: &message.message_id,
+                    content_type: "application/json",
+                    body: Bytes::from(body),
+                    traceparent: message.traceparent.as_deref(),
+                })
+                .await;
+            verdict_of(outcome, inner.has_dead_letters(&pusher.queue))
+        }
+        Err(error) => Verdict::Retry {
+            after_ms: None,
+            reason: Some(error.to_string()),
+        },
+    };
+    let settlement = Settlement {
+        queue: pusher.queue.clone(),
+        receipts: vec![receipt],
+        verdict,
+    };
+    if let Err(error) = inner.backend.settle(settlement).await {
+        tracing::warn!(
+            subscription = %pusher.subscription.name,
+            message_id = %message.message_id,
+            %error,
+            "a delivery could not be settled; it comes again when its lease ends"
+        );
+    }
+}
+
+/// What an answer means for the message.
+fn verdict_of(outcome: Result<OutboundResponse, OutboundError>, has_dead_letters: bool) -> Verdict {
+    match outcome {
+        Ok(response) if (200..300).contains(&response.status) => Verdict::Ack,
+        Ok(response) if response.status == 410 && has_dead_letters => Verdict::Dead {
+            reason: Some("the receiver answered 410 Gone".to_owned()),
+        },
+        Ok(response) => {
+            let names_a_time = matches!(response.status, 429 | 503);
+            let asked = response.retry_after_ms.filter(|_| names_a_time);
+            Verdict::Retry {
+                after_ms: asked.and_then(|delay_ms| i64::try_from(delay_ms).ok()),
+                reason: Some(format!("the receiver answered {}", response.status)),
+            }
+        }
+        Err(error) => {
+            let mut reason = error.to_string();
+            reason.truncate(reason.floor_char_boundary(limits::REASON_BYTES_MAX));
+            Verdict::Retry {
+                after_ms: None,
+                reason: Some(reason),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_decides() {
+        let answer = |status, retry_after_ms| {
+            Ok(OutboundResponse {
+                status,
+                retry_after_ms,
+                body: Bytes::new(),
+                is_cut: false,
+            })
+        };
+        let after = |verdict| match verdict {
+            Verdict::Retry { after_ms, .. } => after_ms,
+            Verdict::Ack | Verdict::Dead { .. } => None,
+        };
+        assert_eq!(verdict_of(answer(200, None), true), Verdict::Ack);
+        assert_eq!(verdict_of(answer(204, None), true), Verdict::Ack);
+        assert!(matches!(
+            verdict_of(answer(410, None), true),
+            Verdict::Dead { .. }
+        ));
+        assert!(matches!(
+            verdict_of(answer(410, None), false),
+            Verdict::Retry { .. }
+        ));
+        assert_eq!(
+            after(verdict_of(answer(429, Some(7_000)), true)),
+            Some(7_000)
+        );
+        assert_eq!(
+            after(verdict_of(answer(503, Some(7_000)), true)),
+            Some(7_000)
+        );
+        assert_eq!(after(verdict_of(answer(500, Some(7_000)), true)), None);
+        for status in [301, 400, 404, 500] {
+            assert!(
+                matches!(
+                    verdict_of(answer(status, None), true),
+                    Verdict::Retry { .. }
+                ),
+                "{status}"
+            );
+        }
+        let late = Err(OutboundError::TimedOut { after_ms: 1 });
+        assert!(matches!(
+            verdict_of(late, true),
+            Verdict::Retry { after_ms: None, .. }
+        ));
+    }
+}

@@ -1,0 +1,143 @@
+//! A queue service over the embedded engine, with a clock that stands still until it is told to move.
+
+use std::sync::Arc;
+
+use plinth_core::{
+    CallContext, Caller, CredentialId, Deadline, IdempotencyKey, ManualClock, MetricSink,
+    OperationId, Principal, PrincipalId, PrincipalKind, SharedClock, TenantId, TimestampMs,
+    TraceContext, Transport,
+};
+use plinth_outbound::{OutboundClient, OutboundSettings};
+use plinth_queue::backend::{EmbeddedBackend, EmbeddedOptions};
+use plinth_queue::model::{
+    CreateQueueRequest, Message, PublishMessage, PublishRequest, Published, QueueOptions,
+    ReceiveRequest,
+};
+use plinth_queue::{QueueError, QueueService, QueueServiceParts};
+use plinth_security::SeededEntropy;
+use plinth_store::memory::MemoryDefinitions;
+use plinth_store::{Definitions, EngineLimits, EngineLocation};
+
+/// The tenant of most tests.
+pub(crate) const TENANT: &str = "shop";
+
+struct NoMetrics;
+
+impl MetricSink for NoMetrics {
+    fn add(&self, _: &'static str, _: &[(&'static str, &str)], _: u64) {}
+    fn observe(&self, _: &'static str, _: &[(&'static str, &str)], _: f64) {}
+    fn set(&self, _: &'static str, _: &[(&'static str, &str)], _: f64) {}
+}
+
+/// A clock that stands still, and a control plane; both outlive a service.
+pub(crate) fn world() -> (Arc<ManualClock>, Arc<dyn Definitions>) {
+    let clock = ManualClock::starting_at(TimestampMs(1_000_000));
+    let shared: SharedClock = clock.clone();
+    (clock, Arc::new(MemoryDefinitions::new(shared)))
+}
+
+/// A service, and the clock that it runs by.
+pub(crate) struct Fixture {
+    pub(crate) service: QueueService,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Fixture {
+    /// A service over a location, or over what an earlier one left there.
+    pub(crate) async fn open(
+        location: EngineLocation,
+        clock: Arc<ManualClock>,
+        definitions: Arc<dyn Definitions>,
+    ) -> Self {
+        let shared: SharedClock = clock.clone();
+        let backend = EmbeddedBackend::open(EmbeddedOptions {
+            location,
+            limits: EngineLimits::default(),
+            clock: Arc::clone(&shared),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            metrics: Arc::new(NoMetrics),
+        })
+        .await
+        .expect("the backend opens");
+        let settings = OutboundSettings {
+            allow_private: true,
+            ..OutboundSettings::default()
+        };
+        let outbound = OutboundClient::new(settings, Arc::clone(&shared), Arc::new(NoMetrics));
+        let service = QueueService::open(QueueServiceParts {
+            backend: Arc::new(backend),
+            definitions,
+            outbound: outbound.expect("the client is built"),
+            clock: shared,
+        })
+        .await
+        .expect("the service opens");
+        Self { service, clock }
+    }
+
+    /// Declares a queue.
+    pub(crate) async fn create(&self, queue: &str, options: QueueOptions) {
+        let request = CreateQueueRequest {
+            options: Some(options),
+        };
+        self.service
+            .create_queue(&context(TENANT), queue, request)
+            .await
+            .expect("is declared");
+    }
+
+    /// Publishes to a queue by the default exchange.
+    pub(crate) async fn publish(
+        &self,
+        queue: &str,
+        change: impl FnOnce(&mut PublishMessage),
+    ) -> Result<Published, QueueError> {
+        let mut message = PublishMessage {
+            routing_key: queue.to_owned(),
+            ..PublishMessage::default()
+        };
+        change(&mut message);
+        let reply = self
+            .service
+            .publish(&context(TENANT), PublishRequest { message })
+            .await?;
+        Ok(reply.published)
+    }
+
+    /// Leases what is ready, without waiting.
+    pub(crate) async fn receive(&self, queue: &str, max: i32) -> Vec<Message> {
+        let request = ReceiveRequest {
+            queue: queue.to_owned(),
+            max: Some(max),
+            ..ReceiveRequest::default()
+        };
+        self.service
+            .receive(&context(TENANT), request)
+            .await
+            .expect("receives")
+            .messages
+    }
+}
+
+/// A call of a tenant.
+pub(crate) fn context(tenant: &str) -> CallContext {
+    CallContext {
+        caller: Caller {
+            tenant: TenantId::parse(tenant).expect("a tenant"),
+            principal: Principal {
+                id: PrincipalId::parse("worker").expect("a principal"),
+                name: "worker".to_owned(),
+                kind: PrincipalKind::Service,
+            },
+            credential: CredentialId::parse("key").expect("a credential"),
+            roles: Arc::from([]),
+            address: None,
+            user_agent: None,
+            trace: TraceContext::begin(),
+        },
+        operation: OperationId::new("queue.publish"),
+        transport: Transport::Internal,
+        deadline: Deadline::after_ms(60_000),
+        idempotency_key: None::<IdempotencyKey>,
+    }
+}
