@@ -76,6 +76,7 @@ pub fn verify_directory(request: &OfflineRequest) -> Result<OfflineReport, Audit
         history: open_database(layout.audit.as_deref(), LOG_DATABASE, &mut notes),
         index: open_database(layout.audit.as_deref(), INDEX_DATABASE, &mut notes),
         current: None,
+        index_fault: None,
         counts: Counts::default(),
     };
     let discrepancy = match walk.run(request.pinned.as_deref(), &mut notes) {
@@ -99,6 +100,8 @@ struct Walk {
     history: Option<Connection>,
     index: Option<Connection>,
     current: Option<(Checkpoint, String)>,
+    /// The first fault of the index. It counts where the tree holds: the index follows from the log, not the log from it.
+    index_fault: Option<Discrepancy>,
     counts: Counts,
 }
 
@@ -123,6 +126,9 @@ impl Walk {
             ..tree.counts()
         };
         finished?;
+        if let Some(fault) = self.index_fault.take() {
+            return Err(fault.into());
+        }
         if let Some(index) = &self.index
             && let Some(fault) = check::count_rows(index).map_err(database_fault)?
         {
@@ -223,11 +229,12 @@ impl Walk {
     }
 
     fn compare_index(&mut self, first: u64, entries: &[Bytes]) -> Result<(), Halt> {
-        let Some(index) = &self.index else {
+        let Some(index) = self.index.as_ref().filter(|_| self.index_fault.is_none()) else {
             return Ok(());
         };
         if let Some(fault) = check::compare(index, first, entries).map_err(database_fault)? {
-            return Err(Discrepancy::from(fault).into());
+            self.index_fault = Some(fault.into());
+            return Ok(());
         }
         let end = first + entries.len() as u64;
         let indexed = indexed(index).map_err(database_fault)?;
