@@ -2,6 +2,7 @@
 
 pub mod compat_idl;
 pub mod compat_openapi;
+pub mod fault;
 pub mod process;
 pub mod scenarios;
 pub mod services;

@@ -80,6 +80,9 @@ impl Readers {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
         let waiting = Arc::clone(&self.permits).acquire_owned();
         let wait = Duration::from_millis(self.admission_wait_ms_max);
         match tokio::time::timeout(wait, waiting).await {
