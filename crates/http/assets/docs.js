@@ -217,7 +217,8 @@ function pretty(text) {
 function fill(card, method, path, operation) {
   const parameters = (operation.parameters || []).map(resolve);
   const inside = make("div", { class: "inside" });
-  const facts = [operation["x-plinth-permission"] && `permission ${operation["x-plinth-permission"]}`, operation["x-plinth-thrift"] && `Thrift ${operation["x-plinth-thrift"]}`].filter(Boolean).join(" · ");
+  const own = operation["x-plinth"] || {};
+  const facts = [own.permission && `permission ${own.permission}`, own.thrift && `Thrift ${own.thrift}`].filter(Boolean).join(" · ");
   inside.append(make("p", {}, operation.description || operation.summary || ""), make("p", { class: "facts" }, facts));
   if (parameters.length) inside.append(make("h3", {}, "Parameters"), parameterTable(parameters));
   const body = bodyOf(operation);

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: what the routes registered, completed with what holds for every operation.
 
 use plinth_gate::catalogue::{self, Operation as Row};
+use serde_json::json;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -159,10 +160,9 @@ fn complete_operation(operation: &mut Operation) {
     for parameter in header_parameters(row) {
         parameters.push(RefOr::T(parameter));
     }
-    let extensions = ExtensionsBuilder::new()
-        .add("x-plinth-permission", row.id.as_str())
-        .add("x-plinth-thrift", row.thrift_method)
-        .build();
+    // One extension that is an object: extensions themselves come out in no particular order.
+    let extension = json!({ "permission": row.id.as_str(), "thrift": row.thrift_method });
+    let extensions = ExtensionsBuilder::new().add("x-plinth", extension).build();
     operation
         .extensions
         .get_or_insert_default()

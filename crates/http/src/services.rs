@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use plinth_audit::AuditService;
 use plinth_cache::CacheService;
 use plinth_core::TenantId;
+use plinth_database::DatabaseService;
 use plinth_gate::Gate;
+use plinth_gate::access::AccessService;
+use plinth_monitor::MonitorService;
+use plinth_queue::QueueService;
 use plinth_resilience::HealthRegistry;
 
 /// Produces the text of `/metrics`, in the Prometheus exposition format: the instance's own numbers, and beside them
@@ -18,6 +23,16 @@ pub struct Services {
     pub gate: Arc<Gate>,
     /// The `cache` block.
     pub cache: Arc<CacheService>,
+    /// The `queue` block.
+    pub queue: Arc<QueueService>,
+    /// The `monitor` block.
+    pub monitor: Arc<MonitorService>,
+    /// The `audit` block.
+    pub audit: Arc<AuditService>,
+    /// The `db` block.
+    pub database: Arc<DatabaseService>,
+    /// Tenants, keys and roles.
+    pub access: Arc<AccessService>,
     /// The state of the instance and its parts.
     pub health: Arc<HealthRegistry>,
     /// The text of `/metrics`.

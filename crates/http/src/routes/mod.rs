@@ -3,7 +3,7 @@
 //! A handler decodes, names what the operation is applied to, calls through the gate, encodes. Nothing else; validation
 //! lives in the block, policy in the gate. The whole of one:
 //!
-//! ```ignore
+//! ```text
 //! /// The statistics of a namespace.
 //! #[utoipa::path(
 //!     get, path = "/v1/cache/{namespace}/stats", operation_id = "cache.stats",
@@ -84,4 +84,30 @@ pub fn router(services: Services, settings: &HttpSettings) -> (Router, OpenApi) 
         .method_not_allowed_fallback(layers::method_not_allowed)
         .with_state(services);
     (layers::surround(routes, settings), document)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Schemas of all blocks share one list in the document; a name that two blocks use for different things would
+    /// silently mean the one of the last.
+    #[test]
+    fn a_schema_name_means_one_thing() {
+        let mut known = BTreeMap::new();
+        for (block, routes) in blocks() {
+            let components = routes.into_openapi().components.unwrap_or_default();
+            for (name, schema) in components.schemas {
+                let schema = serde_json::to_value(schema).expect("it serialises");
+                match known.insert(name.clone(), (block, schema.clone())) {
+                    Some((other, before)) => {
+                        assert_eq!(before, schema, "{name} of {other} and {block}")
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
 }
