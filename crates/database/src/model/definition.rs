@@ -1,0 +1,544 @@
+//! Named databases: what is registered, stored and shown.
+
+use std::path::{Component, Path, PathBuf};
+
+use plinth_core::{Error, Result, SecretString, WideInt, ids, limits};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    DRAIN_TIMEOUT_MS_MAX, POOL_CONNECTIONS_MAX, SECRET_BYTES_MAX, SLOW_THRESHOLD_MS_MAX,
+    URL_BYTES_MAX, within,
+};
+
+/// The engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// SQLite: one file.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB and MySQL.
+    Mariadb,
+}
+
+impl EngineKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::Mariadb];
+
+    /// Parses the word. Errors: 1001 naming `engine`.
+    pub fn parse(word: &str) -> Result<Self> {
+        match word {
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" => Ok(Self::Postgres),
+            "mariadb" | "mysql" => Ok(Self::Mariadb),
+            _ => Err(Error::invalid(
+                "engine",
+                "must be sqlite, postgres or mariadb",
+            )),
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
+        }
+    }
+}
+
+/// The name of a database in its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DatabaseName(String);
+
+impl DatabaseName {
+    /// Parses the rule of names. Errors: 1001 naming `database`.
+    pub fn parse(text: &str) -> Result<Self> {
+        ids::check_name("database", text, limits::NAME_BYTES_MAX)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How connections to one database are pooled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DbPoolOptions)]
+pub struct PoolOptions {
+    /// Connections kept open while idle; 0 to `max_connections`, default 0.
+    #[serde(default)]
+    pub min_connections: Option<i32>,
+    /// Most connections; 1 to 1,000, default 10.
+    #[serde(default)]
+    pub max_connections: Option<i32>,
+    /// Longest wait for a free connection, in milliseconds; 10 to 60,000, default 5,000.
+    #[serde(default)]
+    pub acquire_timeout_ms: Option<i64>,
+    /// A connection older than this is replaced, in milliseconds; 1,000 to 86,400,000, default 1,800,000.
+    #[serde(default)]
+    pub max_lifetime_ms: Option<i64>,
+    /// A connection idle for longer is closed, in milliseconds; 1,000 to 86,400,000, default 600,000.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<i64>,
+}
+
+impl PoolOptions {
+    /// Checks the numbers and fills in the defaults. Errors: 1001 naming `pool.…`.
+    pub(crate) fn filled(self) -> Result<Self> {
+        const DAY_MS: i64 = 86_400_000;
+        let filled = || -> Result<Self> {
+            let most = within("max_connections", self.max_connections, 10, 1, POOL_CONNECTIONS_MAX)?;
+            Ok(Self {
+                min_connections: Some(within("min_connections", self.min_connections, 0, 0, most)?),
+                max_connections: Some(most),
+                acquire_timeout_ms: Some(within(
+                    "acquire_timeout_ms",
+                    self.acquire_timeout_ms,
+                    5_000,
+                    10,
+                    60_000,
+                )?),
+                max_lifetime_ms: Some(within(
+                    "max_lifetime_ms",
+                    self.max_lifetime_ms,
+                    1_800_000,
+                    1_000,
+                    DAY_MS,
+                )?),
+                idle_timeout_ms: Some(within(
+                    "idle_timeout_ms",
+                    self.idle_timeout_ms,
+                    600_000,
+                    1_000,
+                    DAY_MS,
+                )?),
+            })
+        };
+        filled().map_err(|error| error.in_field("pool"))
+    }
+}
+
+/// The state of a pool now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DbPoolStatus)]
+pub struct PoolStatus {
+    /// Open connections.
+    pub connections: i64,
+    /// Of these, idle ones.
+    pub idle: i64,
+    /// Callers that wait for a connection.
+    pub waiting: i64,
+    /// Statements and transactions that hold a connection.
+    pub in_use: i64,
+    /// Connections opened since registration.
+    pub opened: i64,
+    /// Connections handed out since registration.
+    pub acquired: i64,
+    /// Waits that ended without a connection since registration.
+    pub acquire_timeouts: i64,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: String,
+}
+
+/// A database to register.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DbRegisterDatabaseRequest)]
+pub struct RegisterDatabaseRequest {
+    /// `sqlite`, `postgres`, or `mariadb` (also for MySQL).
+    pub engine: String,
+    /// The address without a password; for SQLite a file's path below the directory of the settings.
+    pub url: String,
+    /// The password of the user in `url`. Kept in the control plane, never shown again.
+    #[serde(default, deserialize_with = "secret_text")]
+    #[schema(value_type = Option<String>, write_only)]
+    pub secret: Option<SecretString>,
+    /// Refuse statements that write; default false.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+    /// Defaults where absent.
+    #[serde(default)]
+    pub pool: Option<PoolOptions>,
+    /// From which time on a statement counts as slow, in milliseconds; 0 to 3,600,000, default 200.
+    #[serde(default)]
+    pub slow_query_threshold_ms: Option<i64>,
+    /// The version that the definition must have; 0: it must not exist yet.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub if_version: Option<WideInt>,
+}
+
+fn secret_text<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::new))
+}
+
+impl std::fmt::Debug for RegisterDatabaseRequest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("RegisterDatabaseRequest")
+            .field("engine", &self.engine)
+            .field("url", &self.url)
+            .field("secret", &self.secret.as_ref().map(|_| "***"))
+            .finish_non_exhaustive()
+    }
+}
+
+impl RegisterDatabaseRequest {
+    /// Checks everything and makes the definition; the secret is the request's own, or none.
+    pub(crate) fn parse(self) -> Result<DatabaseDefinition> {
+        let engine = EngineKind::parse(&self.engine)?;
+        if self.url.len() > URL_BYTES_MAX {
+            return Err(Error::too_large(
+                "url",
+                format!("has {} bytes, at most {URL_BYTES_MAX} are allowed", self.url.len()),
+            ));
+        }
+        Endpoint::parse(engine, &self.url)?;
+        let secret = self.secret.map(|secret| secret.expose().to_owned());
+        if secret.as_ref().is_some_and(|text| text.len() > SECRET_BYTES_MAX) {
+            return Err(Error::too_large(
+                "secret",
+                format!("must have at most {SECRET_BYTES_MAX} bytes"),
+            ));
+        }
+        if engine == EngineKind::Sqlite && secret.is_some() {
+            return Err(Error::invalid("secret", "a SQLite file has none"));
+        }
+        Ok(DatabaseDefinition {
+            engine,
+            url: self.url,
+            secret,
+            read_only: self.read_only.unwrap_or(false),
+            pool: self.pool.unwrap_or_default().filled()?,
+            slow_query_threshold_ms: within(
+                "slow_query_threshold_ms",
+                self.slow_query_threshold_ms,
+                200,
+                0,
+                SLOW_THRESHOLD_MS_MAX,
+            )?,
+        })
+    }
+}
+
+/// The stored form of a database, in the control plane alone: it holds the secret, so it has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseDefinition {
+    /// The engine.
+    pub engine: EngineKind,
+    /// The address without a password.
+    pub url: String,
+    /// The password.
+    pub secret: Option<String>,
+    /// Whether statements that write are refused.
+    pub read_only: bool,
+    /// Every field is filled in.
+    pub pool: PoolOptions,
+    /// From which time on a statement counts as slow, in milliseconds.
+    pub slow_query_threshold_ms: i64,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// A file below the tenant's directory.
+    File(PathBuf),
+    /// A server.
+    Network(NetworkEndpoint),
+}
+
+/// A server, a user and a database on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NetworkEndpoint {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) database: String,
+    pub(crate) tls: TlsMode,
+}
+
+/// How far TLS is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl Endpoint {
+    /// Parses an address. Errors: 1001 naming `url`.
+    pub(crate) fn parse(engine: EngineKind, url: &str) -> Result<Self> {
+        match engine {
+            EngineKind::Sqlite => sqlite_path(url).map(Self::File),
+            EngineKind::Postgres => {
+                network(url, &["postgres", "postgresql"], 5_432).map(Self::Network)
+            }
+            EngineKind::Mariadb => network(url, &["mysql", "mariadb"], 3_306).map(Self::Network),
+        }
+    }
+}
+
+/// A relative path of plain names: nothing that leaves the directory it is below.
+fn sqlite_path(url: &str) -> Result<PathBuf> {
+    let refuse = |message: &str| Err(Error::invalid("url", message));
+    if url.is_empty() || url.contains(['\0', '\\', '?', '#', '%']) || url.ends_with('/') {
+        return refuse("must be a file's path without \\ ? # % and NUL: shop/orders.db");
+    }
+    let path = Path::new(url);
+    if !path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)))
+    {
+        return refuse("must be a path below the database directory, without .. and a leading /");
+    }
+    if url.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.len() > 255) {
+        return refuse("must be made of names of 1 to 255 bytes that do not begin with a dot");
+    }
+    Ok(path.to_owned())
+}
+
+fn network(text: &str, schemes: &[&str], default_port: u16) -> Result<NetworkEndpoint> {
+    let refuse = |message: &str| Error::invalid("url", message);
+    let url = url::Url::parse(text)
+        .map_err(|_| refuse("must be an address: postgres://user@host:5432/database"))?;
+    if !schemes.contains(&url.scheme()) {
+        return Err(refuse(&format!(
+            "must begin with {}:// for this engine",
+            schemes.first().copied().unwrap_or_default()
+        )));
+    }
+    if url.password().is_some() {
+        return Err(refuse("must not hold a password; send it in `secret`"));
+    }
+    let decode = |part: &str| {
+        percent_decode(part).ok_or_else(|| refuse("holds a percent sign that encodes no text"))
+    };
+    let user = decode(url.username())?;
+    let database = decode(url.path().trim_start_matches('/'))?;
+    let host = url.host_str().unwrap_or_default().to_owned();
+    if user.is_empty() || database.is_empty() || host.is_empty() || database.contains('/') {
+        return Err(refuse("must name a user, a host and a database"));
+    }
+    let mut tls = TlsMode::Prefer;
+    for (name, value) in url.query_pairs() {
+        tls = match (name.as_ref(), value.as_ref()) {
+            ("sslmode", "disable") => TlsMode::Disable,
+            ("sslmode", "prefer") => TlsMode::Prefer,
+            ("sslmode", "require") => TlsMode::Require,
+            ("sslmode", "verify-ca") => TlsMode::VerifyCa,
+            ("sslmode", "verify-full") => TlsMode::VerifyFull,
+            _ => {
+                return Err(refuse(
+                    "takes one parameter: sslmode=disable|prefer|require|verify-ca|verify-full",
+                ));
+            }
+        };
+    }
+    Ok(NetworkEndpoint {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port().unwrap_or(default_port),
+        user,
+        database,
+        tls,
+    })
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        if *first == b'%' {
+            let (pair, after) = tail.split_at_checked(2)?;
+            let pair = std::str::from_utf8(pair).ok()?;
+            bytes.push(u8::from_str_radix(pair, 16).ok()?);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A registered database, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DbDatabaseInfo)]
+pub struct DatabaseInfo {
+    /// Its name in the tenant.
+    pub database: String,
+    /// `sqlite`, `postgres` or `mariadb`.
+    pub engine: String,
+    /// The address, without a password.
+    pub url: String,
+    /// Whether a secret is stored. The secret itself is never shown.
+    pub has_secret: bool,
+    /// Whether statements that write are refused.
+    pub read_only: bool,
+    /// The pool's settings, defaults filled in.
+    pub pool: PoolOptions,
+    /// From which time on a statement counts as slow, in milliseconds.
+    pub slow_query_threshold_ms: i64,
+    /// The version of the definition, for `if_version`.
+    #[schema(value_type = String)]
+    pub version: WideInt,
+    /// When it was first registered, in Unix milliseconds.
+    pub created_at_ms: i64,
+    /// When it was last changed, in Unix milliseconds.
+    pub updated_at_ms: i64,
+    /// The pool on this instance; absent where nothing has used it since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_status: Option<PoolStatus>,
+}
+
+/// What was registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DbRegisterDatabaseResponse)]
+pub struct RegisterDatabaseReply {
+    /// The definition as stored.
+    pub info: DatabaseInfo,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// Which databases to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListDatabasesRequest {
+    /// Only names that begin with this.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// Rows of a page; 1 to 1,000, default 50.
+    #[serde(default)]
+    pub limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// A page of databases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DbListDatabasesResponse)]
+pub struct ListDatabasesReply {
+    /// By name.
+    pub databases: Vec<DatabaseInfo>,
+    /// Where the next page begins; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// How to remove a database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveDatabaseRequest {
+    /// How long running statements may take to end, in milliseconds; 0 to 60,000, default 5,000.
+    #[serde(default)]
+    pub drain_timeout_ms: Option<i64>,
+}
+
+impl RemoveDatabaseRequest {
+    /// Checks the number. Errors: 1001 naming `drain_timeout_ms`.
+    pub(crate) fn drain_timeout_ms(&self) -> Result<u64> {
+        let drain = within(
+            "drain_timeout_ms",
+            self.drain_timeout_ms,
+            5_000,
+            0,
+            DRAIN_TIMEOUT_MS_MAX,
+        )?;
+        Ok(u64::try_from(drain).unwrap_or(0))
+    }
+}
+
+/// What was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DbRemoveDatabaseResponse)]
+pub struct RemoveDatabaseReply {
+    /// Whether it was registered.
+    pub removed: bool,
+    /// Statements that were cut off because they did not end in time.
+    pub aborted: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_stays_below_its_directory() {
+        for good in ["orders.db", "shop/orders.db", "a-b_c/d..e"] {
+            assert!(sqlite_path(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "", "/etc/passwd", "../x.db", "a/../../x.db", "a/./x.db", "a//x.db", "a\\..\\x.db",
+            "x.db?mode=memory", ":memory:\0", ".hidden", "dir/", "file:x.db#a", "%2e%2e/x",
+        ] {
+            assert!(sqlite_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_names_user_host_and_database_and_no_password() {
+        let parsed = Endpoint::parse(
+            EngineKind::Postgres,
+            "postgres://a%40b@[::1]:6000/shop?sslmode=require",
+        )
+        .expect("parses");
+        let Endpoint::Network(network) = parsed else {
+            panic!("is a server");
+        };
+        assert_eq!(
+            (network.user.as_str(), network.host.as_str(), network.port),
+            ("a@b", "::1", 6_000)
+        );
+        assert_eq!(network.tls, TlsMode::Require);
+        for bad in [
+            "postgres://u:p@h/d",
+            "mysql://u@h/d",
+            "postgres://h/d",
+            "postgres://u@h",
+            "postgres://u@h/d?sslrootcert=/etc/passwd",
+            "not an address",
+        ] {
+            let error = Endpoint::parse(EngineKind::Postgres, bad).expect_err(bad);
+            assert_eq!(error.violations()[0].field, "url", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_debug() {
+        let request: RegisterDatabaseRequest = serde_json::from_str(
+            r#"{"engine":"postgres","url":"postgres://u@h/d","secret":"hunter2"}"#,
+        )
+        .expect("parses");
+        assert!(!format!("{request:?}").contains("hunter2"));
+        assert_eq!(request.parse().expect("is good").secret.as_deref(), Some("hunter2"));
+    }
+
+    #[test]
+    fn pool_numbers_are_checked() {
+        let filled = PoolOptions::default().filled().expect("defaults are good");
+        assert_eq!(filled.max_connections, Some(10));
+        let bad = PoolOptions {
+            min_connections: Some(11),
+            ..PoolOptions::default()
+        };
+        let error = bad.filled().expect_err("is refused");
+        assert_eq!(error.violations()[0].field, "pool.min_connections");
+    }
+}
