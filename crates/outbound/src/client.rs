@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use plinth_core::{MetricSink, SecretString, SharedClock};
+use plinth_core::{SecretString, SharedClock};
 use plinth_resilience::retry::{Backoff, Retry, Verdict};
 use plinth_security::sign::sign_webhook;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
@@ -58,54 +58,58 @@ pub struct OutboundClient {
     client: reqwest::Client,
     settings: Arc<OutboundSettings>,
     clock: SharedClock,
-    metrics: Arc<dyn MetricSink>,
 }
 
 impl OutboundClient {
     /// Builds the client. Errors: the system's certificates cannot be used.
-    pub fn new(
-        settings: OutboundSettings,
-        clock: SharedClock,
-        metrics: Arc<dyn MetricSink>,
-    ) -> Result<Self, OutboundError> {
+    pub fn new(settings: OutboundSettings, clock: SharedClock) -> Result<Self, OutboundError> {
         // Fails where a provider is installed already, which is what is wanted.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
             .retry(reqwest::retry::never())
-            .dns_resolver(GuardedResolver { allow_private: settings.allow_private })
+            .dns_resolver(GuardedResolver {
+                allow_private: settings.allow_private,
+            })
             .connect_timeout(Duration::from_millis(settings.connect_ms_max))
             .timeout(Duration::from_millis(settings.attempt_ms_max))
             .build()
             .map_err(OutboundError::Build)?;
-        Ok(Self { client, settings: Arc::new(settings), clock, metrics })
+        Ok(Self {
+            client,
+            settings: Arc::new(settings),
+            clock,
+        })
     }
 
     /// Delivers a signed webhook by the Standard Webhooks scheme: `webhook-id`, `webhook-timestamp` (seconds) and
     /// `webhook-signature`. A connection that does not come about is tried again; what may have arrived is not.
     ///
     /// Errors: the address may not be called, no connection, no answer in time. Any status is an answer.
-    pub async fn deliver(&self, delivery: &Delivery<'_>) -> Result<OutboundResponse, OutboundError> {
+    pub async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+    ) -> Result<OutboundResponse, OutboundError> {
         let retry = Retry {
             attempts_max: self.settings.connect_attempts_max,
-            backoff: Backoff { first_ms: CONNECT_BACKOFF_FIRST_MS, max_ms: CONNECT_BACKOFF_MAX_MS },
+            backoff: Backoff {
+                first_ms: CONNECT_BACKOFF_FIRST_MS,
+                max_ms: CONNECT_BACKOFF_MAX_MS,
+            },
             total_ms_max: self.settings.attempt_ms_max,
             budget: None,
         };
         let verdict = |error: &OutboundError| {
-            if error.surely_not_sent() { Verdict::Retry } else { Verdict::Stop }
+            if error.surely_not_sent() {
+                Verdict::Retry
+            } else {
+                Verdict::Stop
+            }
         };
-        let outcome = retry.run(&self.clock, verdict, |_| self.attempt(delivery)).await;
-        let word = match &outcome {
-            Ok(response) if (200..300).contains(&response.status) => "accepted",
-            Ok(_) => "refused",
-            Err(OutboundError::Forbidden { .. } | OutboundError::Target(_)) => "forbidden",
-            Err(OutboundError::TimedOut { .. }) => "timed_out",
-            Err(_) => "failed",
-        };
-        self.metrics.add("outbound_deliveries_total", &[("outcome", word)], 1);
-        outcome
+        retry
+            .run(&self.clock, verdict, |_| self.attempt(delivery))
+            .await
     }
 
     async fn attempt(&self, delivery: &Delivery<'_>) -> Result<OutboundResponse, OutboundError> {
@@ -128,13 +132,25 @@ impl OutboundClient {
         let status = response.status().as_u16();
         let retry_after_ms = retry_after_ms(response.headers());
         let (body, is_cut) = self.read_body(response).await?;
-        Ok(OutboundResponse { status, retry_after_ms, body, is_cut })
+        Ok(OutboundResponse {
+            status,
+            retry_after_ms,
+            body,
+            is_cut,
+        })
     }
 
     /// Reads up to the limit and lets go of the rest.
-    async fn read_body(&self, mut response: reqwest::Response) -> Result<(Bytes, bool), OutboundError> {
+    async fn read_body(
+        &self,
+        mut response: reqwest::Response,
+    ) -> Result<(Bytes, bool), OutboundError> {
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.failure(error))?
+        {
             let room = self.settings.response_bytes_max.saturating_sub(body.len());
             let kept = chunk.slice(..chunk.len().min(room));
             body.extend_from_slice(&kept);
@@ -162,7 +178,9 @@ impl OutboundClient {
         if error.is_connect() {
             OutboundError::Connect(error)
         } else if error.is_timeout() {
-            OutboundError::TimedOut { after_ms: self.settings.attempt_ms_max }
+            OutboundError::TimedOut {
+                after_ms: self.settings.attempt_ms_max,
+            }
         } else {
             OutboundError::Broken(error)
         }
@@ -171,7 +189,13 @@ impl OutboundClient {
 
 /// `Retry-After` in seconds (RFC 9110, section 10.2.3); its date form is not read.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(seconds.min(RETRY_AFTER_S_MAX) * 1_000)
 }
 

@@ -31,14 +31,20 @@ impl Resolve for GuardedResolver {
         Box::pin(async move {
             let host = name.as_str().to_owned();
             // The port is replaced by the URL's.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             if found.is_empty() {
                 return Err(NoAddress.into());
             }
             // One bad address among good ones is a name to distrust as a whole.
             for address in found.iter().map(SocketAddr::ip) {
                 if let Err(reason) = guard::check(address, allow_private) {
-                    return Err(ForbiddenName { host, address, reason }.into());
+                    return Err(ForbiddenName {
+                        host,
+                        address,
+                        reason,
+                    }
+                    .into());
                 }
             }
             Ok(Box::new(found.into_iter()) as Addrs)

@@ -1,7 +1,10 @@
 //! Settings of the client.
 
+use serde::{Deserialize, Serialize};
+
 /// How the client behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct OutboundSettings {
     /// Whether loopback and private networks may be called. Link-local, multicast and metadata addresses never may.
     pub allow_private: bool,

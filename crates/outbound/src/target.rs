@@ -16,7 +16,9 @@ impl Target {
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let url = Url::parse(text)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(TargetError::Scheme { scheme: url.scheme().to_owned() });
+            return Err(TargetError::Scheme {
+                scheme: url.scheme().to_owned(),
+            });
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::Credentials);
@@ -55,13 +57,27 @@ mod tests {
 
     #[test]
     fn only_plain_http_urls_with_a_host_are_targets() {
-        for good in ["http://example.com", "https://example.com:8443/a?b=c", "http://[2606:4700::1]/"] {
+        for good in [
+            "http://example.com",
+            "https://example.com:8443/a?b=c",
+            "http://[2606:4700::1]/",
+        ] {
             assert!(Target::parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "example.com", "/hook", "ftp://example.com", "file:///etc/passwd", "gopher://example.com", "http://",
-            "http://user@example.com", "http://user:pass@example.com", "http://:pass@example.com", "javascript:alert(1)",
-            "http://exa mple.com", "http://999.999.999.999/",
+            "",
+            "example.com",
+            "/hook",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "gopher://example.com",
+            "http://",
+            "http://user@example.com",
+            "http://user:pass@example.com",
+            "http://:pass@example.com",
+            "javascript:alert(1)",
+            "http://exa mple.com",
+            "http://999.999.999.999/",
         ] {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
@@ -70,8 +86,15 @@ mod tests {
     #[test]
     fn an_address_in_any_notation_is_judged_as_what_it_means() {
         for text in [
-            "http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/",
-            "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://１２７.0.0.1/",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://１２７.0.0.1/",
         ] {
             let target = Target::parse(text).expect("parses");
             assert!(target.check_literal(false).is_err(), "{text}");

@@ -1,6 +1,6 @@
 //! What keeps messages and leases them: a small required core, plus declared capabilities.
 
-mod embedded;
+pub mod embedded;
 
 use std::sync::Arc;
 
@@ -11,8 +11,6 @@ use tokio::sync::Notify;
 
 use crate::error::QueueError;
 use crate::model::{Message, NewMessage, Published, QueueName, QueuePolicy, StateFilter};
-
-pub use embedded::{EmbeddedBackend, EmbeddedOptions};
 
 /// A queue of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

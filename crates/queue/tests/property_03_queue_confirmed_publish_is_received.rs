@@ -167,7 +167,7 @@ async fn run(steps: Vec<Step>, file: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn a_confirmed_publish_is_received(steps in proptest::collection::vec(step(), 1..40)) {

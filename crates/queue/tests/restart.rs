@@ -49,19 +49,19 @@ async fn ready_delayed_leased_and_dead_messages_survive() {
         before.publish("q", message).await.expect("is stored");
     }
     let dead = before.receive("q", 1).await;
-    clock.advance_ms(30_000);
+    before.clock.advance_ms(30_000);
     assert_eq!(before.receive("q.dead", 1).await.len(), 1);
     let leased = before.receive("q", 1).await;
     assert_eq!(
         (leased[0].body.as_ref(), dead[0].body.as_ref()),
         (b"leased".as_slice(), b"dead".as_slice())
     );
-    clock.advance_ms(9_000);
+    before.clock.advance_ms(9_000);
     before.service.close().await;
 
-    let after = Fixture::open(file(folder.path()), clock.clone(), definitions).await;
+    let after = Fixture::open(file(folder.path()), clock, definitions).await;
     assert_eq!(after.receive("q", 10).await[0].body.as_ref(), b"ready");
-    clock.advance_ms(1_000);
+    after.clock.advance_ms(1_000);
     assert_eq!(
         after.receive("q", 10).await[0].body.as_ref(),
         b"delayed",
@@ -72,7 +72,7 @@ async fn ready_delayed_leased_and_dead_messages_survive() {
         .await;
     assert!(again.expect("is answered").duplicate, "ids are remembered");
     // 9 s of the first lease had passed; the restart gave it 30 s anew, of which 1 s has passed.
-    clock.advance_ms(28_999);
+    after.clock.advance_ms(28_999);
     let request = AckRequest {
         queue: "q".to_owned(),
         receipts: leased

@@ -6,6 +6,7 @@ mod message;
 mod names;
 mod options;
 mod requests;
+mod resources;
 mod subscription;
 
 pub use message::{NewMessage, PublishMessage, Published};
@@ -20,4 +21,5 @@ pub use requests::{
     SubscribeRequest, SubscriptionInfo, UnbindReply, UnbindRequest, UnsubscribeReply,
     UnsubscribeRequest, Webhook,
 };
+pub use resources::queue_resource;
 pub use subscription::{Delivery, Subscription, WebhookTarget};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::base64_text;
 use super::message::{PublishMessage, Published};
@@ -276,6 +276,8 @@ wire! {
         consumers: i32,
     }
     /// Lists queues.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
     ListQueuesRequest as QueueListQueuesRequest {
         /// Only queues whose name begins so.
         prefix: Option<String>,
@@ -340,6 +342,8 @@ wire! {
         removed: bool,
     }
     /// Looks into a queue.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
     PeekRequest as QueuePeekRequest {
         /// `all`, `ready`, `delayed` or `leased`. Default `all`.
         state: Option<String>,

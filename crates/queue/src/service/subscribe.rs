@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plinth_core::{CallContext, TenantId};
+use plinth_core::{CallContext, Resource, TenantId};
 use plinth_store::DefinitionKind;
 
 use super::define::check_count;
@@ -11,7 +11,7 @@ use crate::backend::QueueKey;
 use crate::error::QueueError;
 use crate::model::{
     QueueName, SubscribeReply, SubscribeRequest, Subscription, UnsubscribeReply,
-    UnsubscribeRequest, limits,
+    UnsubscribeRequest, limits, queue_resource,
 };
 
 impl QueueService {
@@ -50,16 +50,21 @@ impl QueueService {
             .await
     }
 
-    /// The queue that a subscription reads; for whoever must decide whether a caller may touch it.
+    /// The queue that a subscription reads, for whoever decides whether a caller may end it. Where there is no such
+    /// subscription: all queues, so that only who may see them all learns that.
     #[must_use]
-    pub fn queue_of_subscription(&self, tenant: &TenantId, subscription: &str) -> Option<String> {
-        let name = QueueName::parse("subscription", subscription).ok()?;
-        self.inner.topology.look(tenant, |topology| {
-            topology
-                .subscriptions
-                .get(&name)
-                .map(|found| found.queue.to_string())
-        })
+    pub fn resource_of_subscription(&self, tenant: &TenantId, subscription: &str) -> Resource {
+        let queue = QueueName::parse("subscription", subscription)
+            .ok()
+            .and_then(|name| {
+                self.inner.topology.look(tenant, |topology| {
+                    topology
+                        .subscriptions
+                        .get(&name)
+                        .map(|found| queue_resource(found.queue.as_str()))
+                })
+            });
+        queue.unwrap_or_else(|| Resource::all("queue"))
     }
 }
 

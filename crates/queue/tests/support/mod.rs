@@ -8,7 +8,7 @@ use plinth_core::{
     TraceContext, Transport,
 };
 use plinth_outbound::{OutboundClient, OutboundSettings};
-use plinth_queue::backend::{EmbeddedBackend, EmbeddedOptions};
+use plinth_queue::backend::embedded::{EmbeddedBackend, EmbeddedOptions};
 use plinth_queue::model::{
     CreateQueueRequest, Message, PublishMessage, PublishRequest, Published, QueueOptions,
     ReceiveRequest,
@@ -63,7 +63,7 @@ impl Fixture {
             allow_private: true,
             ..OutboundSettings::default()
         };
-        let outbound = OutboundClient::new(settings, Arc::clone(&shared), Arc::new(NoMetrics));
+        let outbound = OutboundClient::new(settings, Arc::clone(&shared));
         let service = QueueService::open(QueueServiceParts {
             backend: Arc::new(backend),
             definitions,

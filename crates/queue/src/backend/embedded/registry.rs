@@ -57,6 +57,8 @@ impl Registry {
 
 /// Seconds over which rates are averaged.
 const RATE_SECONDS: i64 = 60;
+/// One slot for each of them.
+const RATE_SLOTS: usize = 60;
 
 /// What is counted per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub(super) struct Moved {
 
 /// The last minute, in slots of a second.
 pub(super) struct Rates {
-    slots: [(i64, Moved); RATE_SECONDS as usize],
+    slots: [(i64, Moved); RATE_SLOTS],
 }
 
 impl Rates {
@@ -81,7 +83,7 @@ impl Rates {
                     delivered: 0,
                     acked: 0,
                 },
-            ); RATE_SECONDS as usize],
+            ); RATE_SLOTS],
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) struct Envelope {
 
 /// The columns of [`Stored`], in its order.
 pub(super) const COLUMNS: &str = "queue, id, state, priority, due, not_before, expires, ordering, attempts, token, \
-     lease_ms, leased_wall, consumer, content, bytes, origin, dead";
+     leased_wall, consumer, content, bytes, origin, dead";
 
 /// A message's row.
 #[derive(Clone, Debug)]
@@ -83,7 +83,6 @@ pub(super) struct Stored {
     pub(super) ordering: Option<String>,
     pub(super) attempts: i32,
     pub(super) token: Option<i64>,
-    pub(super) lease_ms: i64,
     pub(super) leased_wall: i64,
     pub(super) consumer: Option<String>,
     pub(super) content: i64,
@@ -105,13 +104,12 @@ impl Stored {
             ordering: row.get(7)?,
             attempts: row.get(8)?,
             token: row.get(9)?,
-            lease_ms: row.get(10)?,
-            leased_wall: row.get(11)?,
-            consumer: row.get(12)?,
-            content: row.get(13)?,
-            bytes: row.get(14)?,
-            origin: row.get(15)?,
-            dead: row.get(16)?,
+            leased_wall: row.get(10)?,
+            consumer: row.get(11)?,
+            content: row.get(12)?,
+            bytes: row.get(13)?,
+            origin: row.get(14)?,
+            dead: row.get(15)?,
         })
     }
 
