@@ -16,6 +16,11 @@ function make(name, attributes, ...children) {
   return element;
 }
 
+/** Text whose `words` become code. */
+function prose(text) {
+  return (text || "").split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
+}
+
 /** Follows a reference inside the document. */
 function resolve(node) {
   let found = node || {};
@@ -82,7 +87,7 @@ function fieldTable(node, depth = 0) {
   for (const [name, field] of Object.entries(properties)) {
     const schema = resolve(present(field));
     const words = [field.description || schema.description, limits(schema)].filter(Boolean).join(" · ");
-    const cell = make("td", {}, words);
+    const cell = make("td", {}, ...prose(words));
     const nested = depth < DEPTH_MAX ? inner(field) : null;
     if (nested) cell.append(make("details", { class: "fields" }, make("summary", {}, `fields of ${refName(present(field)) || name}`), lazily(() => fieldTable(nested, depth + 1))));
     body.append(make("tr", {}, make("td", {}, make("code", {}, name), required.includes(name) ? make("div", { class: "must" }, "required") : null), make("td", { class: "type" }, typeWords(field)), cell));
@@ -139,7 +144,7 @@ function parameterTable(parameters) {
   for (const parameter of parameters) {
     const schema = resolve(parameter.schema);
     const words = [parameter.description, limits(schema)].filter(Boolean).join(" · ");
-    body.append(make("tr", {}, make("td", {}, make("code", {}, parameter.name), parameter.required ? make("div", { class: "must" }, "required") : null), make("td", { class: "type" }, parameter.in), make("td", { class: "type" }, typeWords(parameter.schema)), make("td", {}, words)));
+    body.append(make("tr", {}, make("td", {}, make("code", {}, parameter.name), parameter.required ? make("div", { class: "must" }, "required") : null), make("td", { class: "type" }, parameter.in), make("td", { class: "type" }, typeWords(parameter.schema)), make("td", {}, ...prose(words))));
   }
   return make("table", {}, make("thead", {}, make("tr", {}, make("th", {}, "parameter"), make("th", {}, "in"), make("th", {}, "type"), make("th", {}, "meaning"))), body);
 }
@@ -149,7 +154,7 @@ function answers(operation) {
   for (const [status, node] of Object.entries(operation.responses || {})) {
     const response = resolve(node);
     const content = Object.entries(response.content || {})[0];
-    const row = make("div", {}, make("code", {}, status), " ", response.description || "");
+    const row = make("div", {}, make("code", {}, status), " ", ...prose(response.description));
     const object = content ? inner(content[1].schema) : null;
     if (content && status.startsWith("2")) row.append(make("span", { class: "facts" }, ` · ${content[0]} · ${typeWords(content[1].schema)}`));
     if (object && status.startsWith("2")) row.append(make("details", { class: "fields" }, make("summary", {}, `fields of ${refName(content[1].schema) || "the answer"}`), lazily(() => fieldTable(object))));
@@ -219,11 +224,11 @@ function fill(card, method, path, operation) {
   const inside = make("div", { class: "inside" });
   const own = operation["x-plinth"] || {};
   const facts = [own.permission && `permission ${own.permission}`, own.thrift && `Thrift ${own.thrift}`].filter(Boolean).join(" · ");
-  inside.append(make("p", {}, operation.description || operation.summary || ""), make("p", { class: "facts" }, facts));
+  inside.append(...(operation.description || "").split("\n\n").filter(Boolean).map((paragraph) => make("p", {}, ...prose(paragraph))), make("p", { class: "facts" }, facts));
   if (parameters.length) inside.append(make("h3", {}, "Parameters"), parameterTable(parameters));
   const body = bodyOf(operation);
   if (body) {
-    inside.append(make("h3", {}, `Body · ${body.type}`));
+    inside.append(make("h3", {}, "Body ", make("span", { class: "type" }, body.type)));
     inside.append(inner(body.schema) ? fieldTable(inner(body.schema)) : make("p", { class: "facts" }, "the value as it is"));
   }
   inside.append(make("h3", {}, "Answers"), answers(operation), make("h3", {}, "curl"), make("pre", {}, curl(method, path, operation)), make("h3", {}, "Try it"), tryIt(method, path, operation, parameters));

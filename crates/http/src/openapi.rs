@@ -150,7 +150,18 @@ fn complete_operation(operation: &mut Operation) {
     let Some(row) = row else {
         return;
     };
-    operation.summary = Some(row.summary.trim_end_matches('.').to_owned());
+    // The catalogue has the sentence; what the handler says beside it is the description.
+    let own = operation
+        .summary
+        .replace(row.summary.trim_end_matches('.').to_owned());
+    let description: Vec<String> = own
+        .filter(|own| own.trim_end_matches('.') != row.summary.trim_end_matches('.'))
+        .into_iter()
+        .chain(operation.description.take())
+        .collect();
+    if !description.is_empty() {
+        operation.description = Some(description.join("\n\n"));
+    }
     operation.tags = Some(vec![row.block.to_owned()]);
     operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
         SCHEME,

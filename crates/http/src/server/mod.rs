@@ -29,7 +29,7 @@ const H2_PING: Duration = Duration::from_secs(30);
 /// Bytes of answer that one HTTP/2 stream may hold back for a slow reader.
 const H2_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that a peer may send ahead on one HTTP/2 stream, and on one connection.
-const H2_WINDOW_BYTES: u32 = 1024 * 1024;
+const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// What a connection past the limit is told. Plain HTTP only: before a handshake there is no way to say it.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 

@@ -236,7 +236,7 @@ async fn queries_paths_and_conditions() {
         ),
         ("broken escape", get_of("/query?cursor=%g0"), "cursor"),
         ("not UTF-8", get_of("/query?cursor=%ff"), "cursor"),
-        ("path: no number", get_of("/number/x"), "path"),
+        ("path: no number", get_of("/number/x"), "count"),
         ("path: not UTF-8", get_of("/name/%ff"), "name"),
         (
             "weak tag",
