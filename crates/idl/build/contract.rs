@@ -201,7 +201,11 @@ fn write_methods(
             static_name(&reply_file, &reply)
         )
         .expect("text");
-        assert_eq!((argument.id, argument.name.as_str()), (1, "request"), "{method}");
+        assert_eq!(
+            (argument.id, argument.name.as_str()),
+            (1, "request"),
+            "{method}"
+        );
         writeln!(
             out,
             "static ARGUMENTS_{}: StructSchema = StructSchema {{ file: \"coupon\", name: {:?}, \

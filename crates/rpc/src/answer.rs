@@ -24,7 +24,10 @@ where
 
 fn base_resp(trace: &TraceContext) -> BaseResp {
     let mut extra = AHashMap::new();
-    extra.insert(FastStr::from_static_str("traceparent"), trace.header().into());
+    extra.insert(
+        FastStr::from_static_str("traceparent"),
+        trace.header().into(),
+    );
     BaseResp {
         status_message: Some(FastStr::empty()),
         status_code: Some(0),
@@ -52,7 +55,9 @@ pub(crate) fn support_error(error: &Error, trace: &TraceContext) -> SupportError
         retry_after_ms: error
             .retry_after()
             .map(|delay| i64::try_from(delay).unwrap_or(i64::MAX)),
-        details: some(details.collect::<AHashMap<_, _>>(), |details| details.is_empty()),
+        details: some(details.collect::<AHashMap<_, _>>(), |details| {
+            details.is_empty()
+        }),
         trace_id: Some(trace.trace_id_hex().into()),
     }
 }

@@ -70,7 +70,9 @@ impl Envelope {
             transport: Transport::Thrift,
             credential: headers.credential,
             address: self.address,
-            user_agent: headers.user_agent.map(|name| shorten(name, USER_AGENT_BYTES_MAX)),
+            user_agent: headers
+                .user_agent
+                .map(|name| shorten(name, USER_AGENT_BYTES_MAX)),
             trace: Some(self.trace),
             deadline_ms: headers.timeout_ms,
             // The request's own field is the more deliberate one.
@@ -81,7 +83,11 @@ impl Envelope {
     fn fill(&mut self, base: &Base) -> Result<()> {
         let untraced = self.headers.traceparent.is_none();
         for (name, value) in base.extra.iter().flatten() {
-            if base.extra.as_ref().is_some_and(|extra| extra.len() > EXTRA_ENTRIES_MAX) {
+            if base
+                .extra
+                .as_ref()
+                .is_some_and(|extra| extra.len() > EXTRA_ENTRIES_MAX)
+            {
                 return Err(plinth_core::Error::too_large(
                     "base.extra",
                     format!("has more than {EXTRA_ENTRIES_MAX} entries"),
@@ -92,9 +98,17 @@ impl Envelope {
                 .map_err(|error| error.in_field("base.extra"))?;
         }
         if self.headers.user_agent.is_none() {
-            self.headers.user_agent = base.caller.as_ref().or(base.client.as_ref()).map(ToString::to_string);
+            self.headers.user_agent = base
+                .caller
+                .as_ref()
+                .or(base.client.as_ref())
+                .map(ToString::to_string);
         }
-        let sent = self.headers.traceparent.as_deref().and_then(TraceContext::parse);
+        let sent = self
+            .headers
+            .traceparent
+            .as_deref()
+            .and_then(TraceContext::parse);
         if let Some(trace) = sent.filter(|_| untraced) {
             self.trace = trace;
         }

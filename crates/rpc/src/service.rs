@@ -40,9 +40,9 @@ impl Service<ServerContext, Incoming> for CouponEdge {
     type Response = Answer;
     type Error = ServerError;
 
-    async fn call<'s, 'cx>(
-        &'s self,
-        context: &'cx mut ServerContext,
+    async fn call(
+        &self,
+        context: &mut ServerContext,
         incoming: Incoming,
     ) -> Result<Answer, ServerError> {
         let envelope = Envelope::open(context);
@@ -88,7 +88,11 @@ fn exception(kind: ApplicationExceptionKind, message: String) -> ServerError {
 }
 
 /// Authenticates the caller of a request.
-async fn admit<Q: Request>(services: &Services, envelope: &mut Envelope, request: &Q) -> Result<Session> {
+async fn admit<Q: Request>(
+    services: &Services,
+    envelope: &mut Envelope,
+    request: &Q,
+) -> Result<Session> {
     let meta = envelope.complete(request.base(), request.request_id())?;
     services.gate.authenticate(meta).await
 }
@@ -107,7 +111,11 @@ async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn unwired(call: &Call, envelope: &Envelope) -> Answer {
     let name = format!("{call:?}");
     let name = name.split('(').next().unwrap_or_default().to_owned();
-    contract::refuse(&name, support_error(&Error::unsupported("not wired"), &envelope.trace)).unwrap_or_else(|| Answer::Health(close(Err(Error::unsupported("x")), &envelope.trace)))
+    contract::refuse(
+        &name,
+        support_error(&Error::unsupported("not wired"), &envelope.trace),
+    )
+    .unwrap_or_else(|| Answer::Health(close(Err(Error::unsupported("x")), &envelope.trace)))
 }
 
 /// Names for each method the function that serves it.
@@ -141,6 +149,43 @@ dispatch! {
         CacheExists => exists,
         CacheExpire => expire,
         CacheStats => stats,
+    }
+    queue {
+        QueuePublish => publish,
+        QueuePublishBatch => publish_batch,
+        QueueSubscribe => subscribe,
+        QueueUnsubscribe => unsubscribe,
+        QueueReceive => receive,
+        QueueAck => ack,
+        QueueRetry => retry,
+        QueueDead => dead,
+        QueueCreateQueue => create_queue,
+        QueueDeleteQueue => delete_queue,
+        QueueListQueues => list_queues,
+        QueueGetQueueInfo => get_queue_info,
+        QueueBind => bind,
+        QueueUnbind => unbind,
+        QueuePeek => peek,
+        QueuePurge => purge,
+    }
+    audit {
+        AuditLogOperation => log_operation,
+        AuditLogBatch => log_batch,
+        AuditQueryLogs => query_logs,
+        AuditGetRecord => get_record,
+        AuditExportLogs => export_logs,
+        AuditGetStatistics => get_statistics,
+        AuditVerify => verify,
+    }
+    access {
+        AccessCreateTenant => create_tenant,
+        AccessCreateKey => create_key,
+        AccessListKeys => list_keys,
+        AccessRevokeKey => revoke_key,
+        AccessBindRole => bind_role,
+        AccessUnbindRole => unbind_role,
+        AccessListBindings => list_bindings,
+        AccessWhoAmI => who_am_i,
     }
     health {
         Health => check,

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
+use plinth_audit::AuditService;
 use plinth_cache::CacheService;
+use plinth_database::DatabaseService;
 use plinth_gate::Gate;
+use plinth_gate::access::AccessService;
+use plinth_monitor::MonitorService;
+use plinth_queue::QueueService;
 use plinth_resilience::HealthRegistry;
 
 /// The parts behind the methods. Cheap to clone: each is shared.
@@ -13,6 +18,16 @@ pub struct Services {
     pub gate: Arc<Gate>,
     /// The `cache` block.
     pub cache: Arc<CacheService>,
+    /// The `queue` block.
+    pub queue: Arc<QueueService>,
+    /// The `monitor` block.
+    pub monitor: Arc<MonitorService>,
+    /// The `audit` block.
+    pub audit: Arc<AuditService>,
+    /// The `db` block.
+    pub database: Arc<DatabaseService>,
+    /// Tenants, keys and roles.
+    pub access: Arc<AccessService>,
     /// The state of the instance and its parts.
     pub health: Arc<HealthRegistry>,
 }

@@ -12,8 +12,8 @@ pub const FRAME_BYTES_MIN: usize = 64 * 1024;
 /// Largest frame limit that can be set, in bytes: above it Thrift's own clients refuse.
 pub const FRAME_BYTES_CEILING: usize = 256 * 1024 * 1024;
 
-/// Settings of the Thrift edge, section `[rpc]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Settings of the Thrift edge, section `[thrift]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RpcSettings {
     /// Where it listens.
@@ -44,7 +44,7 @@ pub struct RpcSettings {
 }
 
 /// The files of TLS, in PEM.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RpcTls {
     /// Certificate chain of the server, its own certificate first.
@@ -81,19 +81,19 @@ impl RpcSettings {
         let frame = FRAME_BYTES_MIN..=FRAME_BYTES_CEILING;
         if !frame.contains(&self.frame_bytes_max) {
             return Err(Error::invalid(
-                "rpc.frame_bytes_max",
+                "thrift.frame_bytes_max",
                 format!("must be {FRAME_BYTES_MIN} to {FRAME_BYTES_CEILING}"),
             ));
         }
         if !(1_024..=256 * 1024).contains(&self.header_bytes_max) {
             return Err(Error::invalid(
-                "rpc.header_bytes_max",
+                "thrift.header_bytes_max",
                 "must be 1024 to 262144: the format ends there",
             ));
         }
         let at_least_a_frame = [
-            ("rpc.decoded_bytes_max", self.decoded_bytes_max),
-            ("rpc.receiving_bytes_max", self.receiving_bytes_max),
+            ("thrift.decoded_bytes_max", self.decoded_bytes_max),
+            ("thrift.receiving_bytes_max", self.receiving_bytes_max),
         ];
         for (field, bytes) in at_least_a_frame {
             if bytes < self.frame_bytes_max {
@@ -101,11 +101,11 @@ impl RpcSettings {
             }
         }
         let positive = [
-            ("rpc.idle_timeout_ms", self.idle_timeout_ms),
-            ("rpc.frame_timeout_ms", self.frame_timeout_ms),
-            ("rpc.write_timeout_ms", self.write_timeout_ms),
-            ("rpc.handshake_timeout_ms", self.handshake_timeout_ms),
-            ("rpc.connections_max", self.connections_max as u64),
+            ("thrift.idle_timeout_ms", self.idle_timeout_ms),
+            ("thrift.frame_timeout_ms", self.frame_timeout_ms),
+            ("thrift.write_timeout_ms", self.write_timeout_ms),
+            ("thrift.handshake_timeout_ms", self.handshake_timeout_ms),
+            ("thrift.connections_max", self.connections_max as u64),
         ];
         for (field, value) in positive {
             if value == 0 {

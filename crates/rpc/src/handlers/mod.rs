@@ -21,6 +21,9 @@
 //! checked by the block; only what the block's types cannot hold (a negative length for an unsigned one) is checked
 //! here, by [`convert`], which names the field.
 
+pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod convert;
 pub(crate) mod health;
+pub(crate) mod queue;

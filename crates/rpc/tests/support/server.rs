@@ -23,9 +23,9 @@ impl Service<ServerContext, Incoming> for Refusing {
     type Response = CouponServiceResponseSend;
     type Error = ServerError;
 
-    async fn call<'s, 'cx>(
-        &'s self,
-        context: &'cx mut ServerContext,
+    async fn call(
+        &self,
+        context: &mut ServerContext,
         incoming: Incoming,
     ) -> Result<Self::Response, ServerError> {
         let method = context.rpc_info.method().clone();
