@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use plinth_audit::AuditService;
 use plinth_cache::CacheService;
 use plinth_core::TenantId;
@@ -37,4 +38,11 @@ pub struct Services {
     pub health: Arc<HealthRegistry>,
     /// The text of `/metrics`.
     pub metrics_text: MetricsText,
+}
+
+/// A session needs the gate alone.
+impl FromRef<Services> for Arc<Gate> {
+    fn from_ref(services: &Services) -> Self {
+        Self::clone(&services.gate)
+    }
 }

@@ -1,16 +1,16 @@
 //! Who asks: the credential and the conditions of a request, checked before its body is read.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 use plinth_core::{Error, ErrorCode, Result, SecretString, TraceContext, Transport};
-use plinth_gate::{RequestMeta, Session};
+use plinth_gate::{Gate, RequestMeta, Session};
 
 use super::PeerAddress;
 use crate::problem::Problem;
-use crate::services::Services;
 
 /// The caller's deadline, in milliseconds.
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
@@ -29,12 +29,17 @@ impl Deref for ApiSession {
     }
 }
 
-impl FromRequestParts<Services> for ApiSession {
+impl<S> FromRequestParts<S> for ApiSession
+where
+    S: Send + Sync,
+    Arc<Gate>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let meta = request_meta(parts)?;
-        Ok(Self(services.gate.authenticate(meta).await?))
+        let gate = Arc::<Gate>::from_ref(state);
+        Ok(Self(gate.authenticate(meta).await?))
     }
 }
 

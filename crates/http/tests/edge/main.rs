@@ -9,5 +9,6 @@
 mod connections;
 mod extractors;
 mod hostile;
+mod sessions;
 mod support;
 mod tls;
