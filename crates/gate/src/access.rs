@@ -14,9 +14,11 @@
 mod bindings;
 mod grants;
 mod keys;
+mod matrix;
 mod model;
 mod service;
 
+pub use matrix::{Right, role_tables_markdown};
 pub use model::{
     BindRoleReply, BindRoleRequest, BindingView, CreateKeyReply, CreateKeyRequest,
     CreateTenantReply, CreateTenantRequest, CreatedKey, DISPLAY_NAME_BYTES_MAX, EXPIRES_IN_MS_MAX,

@@ -20,6 +20,7 @@ pub const EXPIRES_IN_MS_MAX: i64 = 5 * 365 * 24 * 60 * 60 * 1_000;
 /// Asks for a tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessCreateTenantRequest)]
 pub struct CreateTenantRequest {
     /// Id of the tenant: 1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:`; begins with a letter, a digit or `_`.
     pub tenant: String,
@@ -30,6 +31,7 @@ pub struct CreateTenantRequest {
 
 /// A tenant that was created.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = AccessCreateTenantReply)]
 pub struct CreateTenantReply {
     /// Id of the tenant.
     pub tenant: String,
@@ -44,6 +46,7 @@ pub struct CreateTenantReply {
 /// Asks for a key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessCreateKeyRequest)]
 pub struct CreateKeyRequest {
     /// Holder of the key; created where the tenant has none of this id. The caller must be allowed to grant every role of
     /// the holder.
@@ -89,6 +92,7 @@ impl Serialize for ShownKey {
 
 /// A key that was just created.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = AccessCreatedKey)]
 pub struct CreatedKey {
     /// Id of the key.
     pub key_id: String,
@@ -108,6 +112,7 @@ pub struct CreatedKey {
 
 /// A key that was created.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = AccessCreateKeyReply)]
 pub struct CreateKeyReply {
     /// The key.
     pub created: CreatedKey,
@@ -117,6 +122,7 @@ pub struct CreateKeyReply {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = AccessListKeysRequest)]
 pub struct ListKeysRequest {
     /// Only keys of this holder.
     #[serde(default)]
@@ -132,6 +138,7 @@ pub struct ListKeysRequest {
 /// A key as a listing shows it: never its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessKey)]
 pub struct KeyView {
     /// Id of the key.
     pub key_id: String,
@@ -173,6 +180,7 @@ impl From<KeyRecord> for KeyView {
 /// A page of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessListKeysReply)]
 pub struct ListKeysReply {
     /// Keys of the tenant in the order of their ids, dead ones included.
     pub keys: Vec<KeyView>,
@@ -184,6 +192,7 @@ pub struct ListKeysReply {
 /// Asks to revoke a key.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessRevokeKeyRequest)]
 pub struct RevokeKeyRequest {
     /// Id of the key. Revoking again changes nothing.
     pub key_id: String,
@@ -192,11 +201,13 @@ pub struct RevokeKeyRequest {
 /// A key is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessRevokeKeyReply)]
 pub struct RevokeKeyReply {}
 
 /// Asks to give a principal a role.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessBindRoleRequest)]
 pub struct BindRoleRequest {
     /// Who is to hold the role; must exist.
     pub principal: String,
@@ -207,6 +218,7 @@ pub struct BindRoleRequest {
 /// A principal holds a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessBindRoleReply)]
 pub struct BindRoleReply {
     /// False where the principal held the role already.
     pub created: bool,
@@ -215,6 +227,7 @@ pub struct BindRoleReply {
 /// Asks to take a role from a principal.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessUnbindRoleRequest)]
 pub struct UnbindRoleRequest {
     /// Who holds the role.
     pub principal: String,
@@ -225,6 +238,7 @@ pub struct UnbindRoleRequest {
 /// A principal does not hold a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessUnbindRoleReply)]
 pub struct UnbindRoleReply {
     /// False where the principal did not hold the role.
     pub removed: bool,
@@ -234,6 +248,7 @@ pub struct UnbindRoleReply {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = AccessListBindingsRequest)]
 pub struct ListBindingsRequest {
     /// Only bindings of this principal.
     #[serde(default)]
@@ -249,6 +264,7 @@ pub struct ListBindingsRequest {
 /// One role bound to one principal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessBinding)]
 pub struct BindingView {
     /// Who holds the role.
     pub principal: String,
@@ -275,6 +291,7 @@ impl From<BindingRecord> for BindingView {
 /// A page of bindings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessListBindingsReply)]
 pub struct ListBindingsReply {
     /// Bindings of the tenant in the order of principal, then role.
     pub bindings: Vec<BindingView>,
@@ -286,6 +303,7 @@ pub struct ListBindingsReply {
 /// One thing a caller may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessPermission)]
 pub struct PermissionView {
     /// Operations, `*` standing for any run of characters: `cache.*`.
     pub operations: String,
@@ -298,6 +316,7 @@ pub struct PermissionView {
 /// Who the caller is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccessWhoAmIReply)]
 pub struct WhoAmIReply {
     /// Whose data the credential opens.
     pub tenant: String,
