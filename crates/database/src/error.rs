@@ -22,7 +22,10 @@ pub(crate) enum BackendError {
     },
     /// A unique key is taken.
     #[error("{message}")]
-    UniqueViolation { message: String, code: Option<String> },
+    UniqueViolation {
+        message: String,
+        code: Option<String>,
+    },
     /// It lost against a concurrent transaction.
     #[error("{message}")]
     Serialization { message: String },
@@ -223,7 +226,13 @@ impl DatabaseError {
 impl From<DatabaseError> for Error {
     fn from(error: DatabaseError) -> Self {
         let message = error.to_string();
-        let unknown = |base: Self, unknown: bool| if unknown { base.outcome_unknown() } else { base };
+        let unknown = |base: Self, unknown: bool| {
+            if unknown {
+                base.outcome_unknown()
+            } else {
+                base
+            }
+        };
         match error {
             DatabaseError::Refused(error) => error,
             DatabaseError::Unknown(_) => Self::not_found(message),
@@ -252,7 +261,9 @@ impl From<DatabaseError> for Error {
                         ErrorCode::DatabaseQuery
                     },
                     match &field {
-                        Some(field) => format!("{field}: {message}; the transaction was rolled back"),
+                        Some(field) => {
+                            format!("{field}: {message}; the transaction was rolled back")
+                        }
                         None => message.clone(),
                     },
                 );

@@ -69,7 +69,13 @@ pub const SAMPLE_ROWS_MAX: i32 = 200_000;
 pub const SAMPLE_ROWS_DEFAULT: i32 = 100_000;
 
 /// Takes a number within its limits, or the default. Errors: 1001 naming `field`.
-pub(crate) fn within<N>(field: &str, number: Option<N>, default: N, least: N, most: N) -> plinth_core::Result<N>
+pub(crate) fn within<N>(
+    field: &str,
+    number: Option<N>,
+    default: N,
+    least: N,
+    most: N,
+) -> plinth_core::Result<N>
 where
     N: Copy + PartialOrd + std::fmt::Display,
 {

@@ -180,8 +180,8 @@ impl Pool {
     pub(crate) async fn acquire(&self, deadline: Deadline) -> Result<Lease, DatabaseError> {
         let shared = &self.shared;
         let began_ms = shared.clock.monotonic_ms();
-        let limit = Duration::from_millis(shared.limits.acquire_timeout_ms)
-            .min(deadline.remaining());
+        let limit =
+            Duration::from_millis(shared.limits.acquire_timeout_ms).min(deadline.remaining());
         let _waiting = Counted::new(&shared.waiting);
         let outcome = tokio::time::timeout(limit, shared.lease()).await;
         let waited_ms = shared.clock.monotonic_ms().saturating_sub(began_ms);
@@ -246,7 +246,10 @@ impl Pool {
             shared.dispose(parked.slot);
         }
         shared.tasks.close();
-        if tokio::time::timeout(drain, shared.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(drain, shared.tasks.wait())
+            .await
+            .is_err()
+        {
             shared.abort.cancel();
             // Each stop has its own time limit, so this ends.
             shared.tasks.wait().await;
@@ -352,7 +355,10 @@ impl Shared {
     fn report(&self) {
         let labels = [("database", self.name.as_str())];
         let gauge = |name: &'static str, value: i64| {
-            #[expect(clippy::cast_precision_loss, reason = "counts of connections are small")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "counts of connections are small"
+            )]
             self.metrics.set(name, &labels, value as f64);
         };
         gauge(

@@ -7,7 +7,9 @@ use moka::sync::Cache;
 use plinth_core::{Deadline, MetricSink, SharedClock, TenantId};
 use plinth_store::Definition;
 
-use crate::backend::{Backend, Execution, MariadbBackend, PostgresBackend, ResultSet, SqliteBackend};
+use crate::backend::{
+    Backend, Execution, MariadbBackend, PostgresBackend, ResultSet, SqliteBackend,
+};
 use crate::error::DatabaseError;
 use crate::model::{DatabaseDefinition, DatabaseInfo, Endpoint, EngineKind, Value};
 use crate::pool::{Lease, Pool};
@@ -70,16 +72,12 @@ impl Database {
                 path.clone(),
                 definition.read_only,
             )),
-            (Endpoint::Network(server), EngineKind::Mariadb) => Arc::new(MariadbBackend::new(
-                server,
-                secret,
-                definition.read_only,
-            )),
-            (Endpoint::Network(server), _) => Arc::new(PostgresBackend::new(
-                server,
-                secret,
-                definition.read_only,
-            )),
+            (Endpoint::Network(server), EngineKind::Mariadb) => {
+                Arc::new(MariadbBackend::new(server, secret, definition.read_only))
+            }
+            (Endpoint::Network(server), _) => {
+                Arc::new(PostgresBackend::new(server, secret, definition.read_only))
+            }
         };
         let clock = Arc::clone(&settings.clock);
         let metrics = Arc::clone(&settings.metrics);
@@ -159,7 +157,8 @@ impl Database {
     ) -> Result<ResultSet, DatabaseError> {
         // Inside a transaction nothing is applied before COMMIT.
         let writing = execution.statement.access != crate::sql::Access::Read && field.is_none();
-        self.run_as(lease, execution, deadline, field, writing).await
+        self.run_as(lease, execution, deadline, field, writing)
+            .await
     }
 
     async fn run_as(
@@ -172,7 +171,9 @@ impl Database {
     ) -> Result<ResultSet, DatabaseError> {
         match tokio::time::timeout_at(deadline.instant().into(), lease.run(execution)).await {
             Ok(Ok(set)) => Ok(set),
-            Ok(Err(error)) => Err(DatabaseError::from_backend(error, &self.name, field, writing)),
+            Ok(Err(error)) => Err(DatabaseError::from_backend(
+                error, &self.name, field, writing,
+            )),
             Err(_elapsed) => Err(DatabaseError::Deadline {
                 message: "the deadline passed; the statement is being stopped at the server",
                 outcome_unknown: writing,
@@ -191,7 +192,13 @@ impl Database {
     ) -> Result<Vec<Vec<Value>>, DatabaseError> {
         let statement = self.statement(sql)?;
         let set = self
-            .run_as(lease, Execution::own(&statement, params), deadline, None, false)
+            .run_as(
+                lease,
+                Execution::own(&statement, params),
+                deadline,
+                None,
+                false,
+            )
             .await?;
         Ok(set.rows)
     }
@@ -213,8 +220,9 @@ impl Database {
                 slow,
                 failed: outcome.is_none(),
                 rows_returned: outcome.map_or(0, |set| count(set.rows.len())),
-                rows_affected: outcome
-                    .map_or(0, |set| i64::try_from(set.rows_affected).unwrap_or(i64::MAX)),
+                rows_affected: outcome.map_or(0, |set| {
+                    i64::try_from(set.rows_affected).unwrap_or(i64::MAX)
+                }),
                 at_ms: self.clock.now().0,
             },
         );
@@ -222,7 +230,10 @@ impl Database {
             ("database", self.name.as_str()),
             ("outcome", if outcome.is_some() { "ok" } else { "error" }),
         ];
-        #[expect(clippy::cast_precision_loss, reason = "times in microseconds are small")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "times in microseconds are small"
+        )]
         let seconds = elapsed_us as f64 / 1e6;
         self.metrics
             .observe("plinth_db_statement_seconds", &labels, seconds);
@@ -230,7 +241,12 @@ impl Database {
 
     /// What is shown of it.
     pub(crate) fn info(&self) -> DatabaseInfo {
-        info(&self.name, &self.definition, self.stored, Some(self.pool.status()))
+        info(
+            &self.name,
+            &self.definition,
+            self.stored,
+            Some(self.pool.status()),
+        )
     }
 }
 

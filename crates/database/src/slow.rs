@@ -12,8 +12,26 @@ use crate::sql::{Statement, mask};
 pub(crate) const SHAPES_MAX: usize = 1_000;
 /// Upper bounds of the histogram's buckets, in microseconds; one more bucket has none.
 const BOUNDS_US: [i64; 20] = [
-    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
-    1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000, 120_000_000,
+    50,
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    120_000_000,
 ];
 
 /// One execution.
@@ -192,7 +210,11 @@ impl Shape {
         for (at, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen >= rank {
-                return BOUNDS_US.get(at).copied().unwrap_or(i64::MAX).min(self.max_us);
+                return BOUNDS_US
+                    .get(at)
+                    .copied()
+                    .unwrap_or(i64::MAX)
+                    .min(self.max_us);
             }
         }
         self.max_us
@@ -234,9 +256,21 @@ mod tests {
     #[test]
     fn shapes_gather_their_executions() {
         let log = SlowLog::default();
-        log.record(&statement("select a from t where b = 1"), EngineKind::Sqlite, run(100, false));
-        log.record(&statement("SELECT a FROM t WHERE b = 22"), EngineKind::Sqlite, run(900_000, true));
-        log.record(&statement("select c from t"), EngineKind::Sqlite, run(10, false));
+        log.record(
+            &statement("select a from t where b = 1"),
+            EngineKind::Sqlite,
+            run(100, false),
+        );
+        log.record(
+            &statement("SELECT a FROM t WHERE b = 22"),
+            EngineKind::Sqlite,
+            run(900_000, true),
+        );
+        log.record(
+            &statement("select c from t"),
+            EngineKind::Sqlite,
+            run(10, false),
+        );
         let (rows, _) = log.list(SlowQueryOrder::Total, 10, false);
         assert_eq!(rows.len(), 1);
         let row = &rows[0];
@@ -244,16 +278,27 @@ mod tests {
         assert_eq!(row.mean_us, 450_050);
         assert_eq!(row.p95_us, 900_000);
         assert_eq!(row.sample, "SELECT a FROM t WHERE b = ?");
-        assert_eq!(row.buckets.iter().map(|bucket| bucket.count).sum::<i64>(), 2);
+        assert_eq!(
+            row.buckets.iter().map(|bucket| bucket.count).sum::<i64>(),
+            2
+        );
         assert_eq!(log.list(SlowQueryOrder::Max, 10, true).0.len(), 2);
     }
 
     #[test]
     fn the_table_is_bounded_and_keeps_what_costs_most() {
         let log = SlowLog::default();
-        log.record(&statement("select dear from t"), EngineKind::Sqlite, run(1_000_000, true));
+        log.record(
+            &statement("select dear from t"),
+            EngineKind::Sqlite,
+            run(1_000_000, true),
+        );
         for number in 0..SHAPES_MAX {
-            log.record(&statement(&format!("select c{number} from t")), EngineKind::Sqlite, run(1, true));
+            log.record(
+                &statement(&format!("select c{number} from t")),
+                EngineKind::Sqlite,
+                run(1, true),
+            );
         }
         let (rows, evicted) = log.list(SlowQueryOrder::Total, SHAPES_MAX * 2, false);
         assert_eq!((rows.len(), evicted), (SHAPES_MAX, 1));

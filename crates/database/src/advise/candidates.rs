@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, LimitClause, OrderByKind, OrderBySort, Query, Select, SetExpr, Statement,
-    TableFactor, Value as Literal, Visit, Visitor,
+    BinaryOperator, Expr, GroupByExpr, LimitClause, OrderByKind, OrderBySort, Query, Select,
+    SetExpr, Statement, TableFactor, Value as Literal, Visit, Visitor,
 };
 
 use crate::analyze::syntax::{columns, placeholder_index, plain_name};
@@ -138,7 +138,9 @@ impl Uses {
             return;
         };
         // An index is read forwards or backwards, so mixed directions do not fit a plain one.
-        let mut directions = keys.iter().map(|key| matches!(key.options.sort, Some(OrderBySort::Desc)));
+        let mut directions = keys
+            .iter()
+            .map(|key| matches!(key.options.sort, Some(OrderBySort::Desc)));
         let first = directions.next();
         let same = directions.all(|direction| Some(direction) == first);
         let names: Option<Vec<String>> = keys.iter().map(|key| column(&key.expr)).collect();
@@ -205,9 +207,10 @@ impl Uses {
     fn comparison(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) {
         let used = match op {
             BinaryOperator::Eq | BinaryOperator::Spaceship => Use::Equal,
-            BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-                Use::Range
-            }
+            BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq => Use::Range,
             BinaryOperator::NotEq => Use::Neither,
             _ => return,
         };
@@ -243,7 +246,11 @@ impl Uses {
         };
         let mut found = Vec::new();
         match self.range.first() {
-            Some(range) => self.offer(&mut found, std::slice::from_ref(range), format!("{head}a range on {range}")),
+            Some(range) => self.offer(
+                &mut found,
+                std::slice::from_ref(range),
+                format!("{head}a range on {range}"),
+            ),
             None if !self.equal.is_empty() => {
                 self.offer(&mut found, &[], format!("equality on ({equal})"));
             }
@@ -251,11 +258,19 @@ impl Uses {
         }
         if !self.order.is_empty() {
             let order = self.order.join(", ");
-            self.offer(&mut found, &self.order, format!("{head}the ORDER BY ({order}), so that nothing is sorted"));
+            self.offer(
+                &mut found,
+                &self.order,
+                format!("{head}the ORDER BY ({order}), so that nothing is sorted"),
+            );
         }
         if !self.group.is_empty() {
             let group = self.group.join(", ");
-            self.offer(&mut found, &self.group, format!("{head}the GROUP BY ({group}), so that rows come grouped"));
+            self.offer(
+                &mut found,
+                &self.group,
+                format!("{head}the GROUP BY ({group}), so that rows come grouped"),
+            );
         }
         found
     }
@@ -306,13 +321,19 @@ mod tests {
             "select * from o where created > ? and state = ? order by total desc limit 5",
             &[&["state", "created"], &["state", "total"]],
         );
-        check("select * from o where a = 1 and b in (1, 2)", &[&["a", "b"]]);
+        check(
+            "select * from o where a = 1 and b in (1, 2)",
+            &[&["a", "b"]],
+        );
         check("select * from o order by a, b", &[&["a", "b"]]);
         check("select a, count(*) from o group by a", &[&["a"]]);
         check("select * from o where a = 1 or b = 2", &[]);
         check("select * from o where lower(a) = ?", &[]);
         check("select * from o order by a, b desc", &[]);
-        check("select * from o where a = 1 and b = 2 and c = 3 and d = 4", &[&["a", "b", "c"]]);
+        check(
+            "select * from o where a = 1 and b = 2 and c = 3 and d = 4",
+            &[&["a", "b", "c"]],
+        );
     }
 
     #[test]
@@ -330,8 +351,9 @@ mod tests {
 
     #[test]
     fn placeholders_know_what_they_stand_for() {
-        let single = taken_apart("select * from o where a = ? and b between ? and ? limit ? offset ?")
-            .expect("reads one table");
+        let single =
+            taken_apart("select * from o where a = ? and b between ? and ? limit ? offset ?")
+                .expect("reads one table");
         assert_eq!(single.placeholders[&0], Stand::Column("a".to_owned()));
         assert_eq!(single.placeholders[&2], Stand::Column("b".to_owned()));
         assert_eq!(single.placeholders[&3], Stand::Limit);

@@ -75,19 +75,21 @@ impl<'a> Sample<'a> {
         // Whatever happens, the session ends with this lease.
         lease.spoil();
         let engine = database.engine();
-        let columns = if engine == EngineKind::Mariadb {
-            catalog::mariadb_columns(database, &mut lease, table, deadline).await?
-        } else {
-            let begin = if engine == EngineKind::Postgres {
-                "BEGIN READ WRITE"
-            } else {
-                "BEGIN"
-            };
-            lease
-                .begin(vec![begin.to_owned()])
-                .await
-                .map_err(|error| DatabaseError::from_backend(error, &database.name, None, false))?;
-            Vec::new()
+        // The copy is ours to write, also where the database is registered read-only.
+        let begin = match engine {
+            EngineKind::Sqlite => "BEGIN",
+            EngineKind::Postgres => "BEGIN READ WRITE",
+            EngineKind::Mariadb => "SET SESSION TRANSACTION READ WRITE",
+        };
+        lease
+            .begin(vec![begin.to_owned()])
+            .await
+            .map_err(|error| DatabaseError::from_backend(error, &database.name, None, false))?;
+        let columns = match engine {
+            EngineKind::Mariadb => {
+                catalog::mariadb_columns(database, &mut lease, table, deadline).await?
+            }
+            EngineKind::Sqlite | EngineKind::Postgres => Vec::new(),
         };
         let mut sample = Self {
             database,
@@ -116,7 +118,9 @@ impl<'a> Sample<'a> {
         let source = quoted_name(self.database.engine(), table);
         match self.database.engine() {
             EngineKind::Sqlite => {
-                let create = format!("CREATE TEMP TABLE {COPY} AS SELECT * FROM main.{source} LIMIT {rows_max}");
+                let create = format!(
+                    "CREATE TEMP TABLE {COPY} AS SELECT * FROM main.{source} LIMIT {rows_max}"
+                );
                 // `AS SELECT` copies no index, so those that exist are made anew.
                 let indexes = indexes
                     .iter()
@@ -129,7 +133,9 @@ impl<'a> Sample<'a> {
                 std::iter::once(create).chain(indexes).collect()
             }
             EngineKind::Postgres => vec![
-                format!("CREATE TEMPORARY TABLE {COPY} (LIKE {source} INCLUDING INDEXES) ON COMMIT DROP"),
+                format!(
+                    "CREATE TEMPORARY TABLE {COPY} (LIKE {source} INCLUDING INDEXES) ON COMMIT DROP"
+                ),
                 format!("INSERT INTO {COPY} SELECT * FROM {source} LIMIT {rows_max}"),
                 format!("ANALYZE {COPY}"),
             ],
@@ -143,7 +149,9 @@ impl<'a> Sample<'a> {
                 let stored = stored.join(", ");
                 vec![
                     format!("CREATE TEMPORARY TABLE {COPY} LIKE {source}"),
-                    format!("INSERT INTO {COPY} ({stored}) SELECT {stored} FROM {source} LIMIT {rows_max}"),
+                    format!(
+                        "INSERT INTO {COPY} ({stored}) SELECT {stored} FROM {source} LIMIT {rows_max}"
+                    ),
                 ]
             }
         }
@@ -158,14 +166,22 @@ impl<'a> Sample<'a> {
         let engine = self.database.engine();
         let plain: String = format!("{table}_{}_idx", columns.join("_"))
             .chars()
-            .map(|letter| if letter.is_alphanumeric() { letter } else { '_' })
+            .map(|letter| {
+                if letter.is_alphanumeric() {
+                    letter
+                } else {
+                    '_'
+                }
+            })
             .take(60)
             .collect();
         let (name, source) = (quoted_column(engine, &plain), quoted_name(engine, table));
         let list = self.column_list(columns);
         match engine {
             EngineKind::Sqlite => format!("CREATE INDEX {name} ON {source} ({list})"),
-            EngineKind::Postgres => format!("CREATE INDEX CONCURRENTLY {name} ON {source} ({list})"),
+            EngineKind::Postgres => {
+                format!("CREATE INDEX CONCURRENTLY {name} ON {source} ({list})")
+            }
             EngineKind::Mariadb => {
                 format!("CREATE INDEX {name} ON {source} ({list}) ALGORITHM=INPLACE LOCK=NONE")
             }
@@ -202,7 +218,10 @@ impl<'a> Sample<'a> {
         };
         let params = match params {
             Some(params) => params.to_vec(),
-            None => match self.stand_ins(statement.placeholders(), &single.placeholders).await? {
+            None => match self
+                .stand_ins(statement.placeholders(), &single.placeholders)
+                .await?
+            {
                 Some(params) => params,
                 None => return Ok(None),
             },
@@ -231,7 +250,11 @@ impl<'a> Sample<'a> {
                     let middle = self.rows / 2;
                     let sql = format!("SELECT {column} FROM {COPY} LIMIT 1 OFFSET {middle}");
                     let rows = self.own(&sql, &[]).await?;
-                    match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+                    match rows
+                        .into_iter()
+                        .next()
+                        .and_then(|row| row.into_iter().next())
+                    {
                         Some(value) => value,
                         None => return Ok(None),
                     }
@@ -291,7 +314,10 @@ impl<'a> Sample<'a> {
             EngineKind::Postgres => postgres::parse(text).unwrap_or_default(),
             EngineKind::Mariadb => mariadb::parse(text).unwrap_or_default(),
         };
-        let scanned = plan.nodes.iter().any(|node| node.kind == PlanKind::FullScan);
+        let scanned = plan
+            .nodes
+            .iter()
+            .any(|node| node.kind == PlanKind::FullScan);
         let examined = match self.database.engine() {
             // SQLite counts nothing; a scan reads all there is.
             EngineKind::Sqlite => scanned.then_some(self.rows),
@@ -421,7 +447,11 @@ mod tests {
             true,
             Some("select o.a from plinth_sample o order by o.a"),
         );
-        check("select a from t", false, Some("select a from plinth_sample AS t"));
+        check(
+            "select a from t",
+            false,
+            Some("select a from plinth_sample AS t"),
+        );
         check("select 1", false, None);
     }
 }

@@ -48,13 +48,33 @@ pub(crate) struct Case<'a> {
 /// Runs every rule; the worst findings first.
 pub(crate) fn find(case: &Case<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(case.plan.nodes.iter().filter_map(|node| full_scan(case, node)));
+    findings.extend(
+        case.plan
+            .nodes
+            .iter()
+            .filter_map(|node| full_scan(case, node)),
+    );
     findings.extend(case.plan.nodes.iter().filter_map(|node| sort(case, node)));
-    findings.extend(case.plan.nodes.iter().filter_map(|node| estimate(case, node)));
+    findings.extend(
+        case.plan
+            .nodes
+            .iter()
+            .filter_map(|node| estimate(case, node)),
+    );
     findings.extend(stale_statistics(case));
     if let Some(facts) = case.facts {
-        findings.extend(facts.computed.iter().filter_map(|computed| function(case, computed)));
-        findings.extend(facts.leading_wildcards.iter().map(|text| wildcard(case, text)));
+        findings.extend(
+            facts
+                .computed
+                .iter()
+                .filter_map(|computed| function(case, computed)),
+        );
+        findings.extend(
+            facts
+                .leading_wildcards
+                .iter()
+                .map(|text| wildcard(case, text)),
+        );
         findings.extend(missing_limit(case, facts));
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -91,10 +111,14 @@ fn full_scan(case: &Case<'_>, node: &PlanNode) -> Option<Finding> {
     if node.kind != PlanKind::FullScan || !restricted || table.rows < ROWS_MATTER {
         return None;
     }
-    let kept = node.rows_actual.or(node.rows_estimated);
-    // Only PostgreSQL and MariaDB say how many rows a scan keeps; there the scan counts its filter in.
-    let keeps_most = case.engine != EngineKind::Sqlite
-        && kept.is_some_and(|kept| kept > table.rows * SELECTIVE_SHARE);
+    // How many rows the scan keeps: PostgreSQL estimates it; MariaDB takes a condition without an index for one that keeps
+    // all, so only what was counted says something there; SQLite never says.
+    let kept = match case.engine {
+        EngineKind::Sqlite => None,
+        EngineKind::Postgres => node.rows_actual.or(node.rows_estimated),
+        EngineKind::Mariadb => node.rows_actual,
+    };
+    let keeps_most = kept.is_some_and(|kept| kept > table.rows * SELECTIVE_SHARE);
     if keeps_most {
         return None;
     }
@@ -151,7 +175,9 @@ fn sorted_rows(case: &Case<'_>, node: &PlanNode) -> Option<(f64, bool)> {
     let inputs = case.plan.nodes.iter().filter(below);
     let input_rows = inputs
         .filter_map(|input| input.rows_actual.or(input.rows_estimated))
-        .fold(None, |most: Option<f64>, rows| Some(most.map_or(rows, |most| most.max(rows))));
+        .fold(None, |most: Option<f64>, rows| {
+            Some(most.map_or(rows, |most| most.max(rows)))
+        });
     if case.engine != EngineKind::Sqlite {
         return node
             .rows_actual
@@ -170,16 +196,26 @@ fn sorted_rows(case: &Case<'_>, node: &PlanNode) -> Option<(f64, bool)> {
 fn estimate(case: &Case<'_>, node: &PlanNode) -> Option<Finding> {
     let (estimated, actual) = (node.rows_estimated?, node.rows_actual?);
     // Below a LIMIT a node is stopped early, so its count says nothing.
-    let stopped_early = case.plan.above(node).any(|above| above.kind == PlanKind::Limit);
+    let stopped_early = case
+        .plan
+        .above(node)
+        .any(|above| above.kind == PlanKind::Limit);
     let (low, high) = (estimated.min(actual).max(1.0), estimated.max(actual));
-    if stopped_early || node.relation.is_none() || high < ROWS_MATTER || high / low < ESTIMATE_FACTOR {
+    if stopped_early
+        || node.relation.is_none()
+        || high < ROWS_MATTER
+        || high / low < ESTIMATE_FACTOR
+    {
         return None;
     }
     let relation = node.relation.as_deref().unwrap_or_default();
     Some(bad_estimate(
         relation,
         high / low,
-        format!("{} on {relation}: {estimated:.0} rows expected, {actual:.0} came", node.engine_kind),
+        format!(
+            "{} on {relation}: {estimated:.0} rows expected, {actual:.0} came",
+            node.engine_kind
+        ),
         Some(node.id),
         case.engine,
     ))
@@ -201,7 +237,11 @@ fn bad_estimate(
     };
     Finding {
         code: FindingCode::BadEstimate,
-        severity: if factor >= ESTIMATE_FACTOR * 10.0 { Severity::Critical } else { Severity::Warning },
+        severity: if factor >= ESTIMATE_FACTOR * 10.0 {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        },
         title: format!("the planner misjudges {relation} by a factor of {factor:.0}"),
         reason: "join order, join method and index choice follow from the estimate".to_owned(),
         evidence,
@@ -227,7 +267,13 @@ fn stale_statistics(case: &Case<'_>) -> Vec<Finding> {
                 "sqlite_stat1 says {stored} rows, the table has {}",
                 table.rows_text()
             );
-            Some(bad_estimate(relation, high / low, evidence, None, case.engine))
+            Some(bad_estimate(
+                relation,
+                high / low,
+                evidence,
+                None,
+                case.engine,
+            ))
         })
         .collect();
     findings.sort_by(|left, right| left.title.cmp(&right.title));
@@ -267,7 +313,11 @@ fn served_by_expression_index(case: &Case<'_>, computed: &Computed) -> bool {
             node.kind,
             PlanKind::IndexScan | PlanKind::IndexOnlyScan | PlanKind::BitmapScan
         );
-        let condition = node.condition.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let condition = node
+            .condition
+            .as_deref()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         by_index && (condition.contains(&name) || condition.contains("<expr>"))
     })
 }
@@ -285,7 +335,9 @@ fn wildcard(case: &Case<'_>, predicate: &str) -> Finding {
         reason: "an ordered index finds prefixes alone, so every value is compared".to_owned(),
         evidence: predicate.to_owned(),
         proposal: match case.engine {
-            EngineKind::Sqlite => "search by prefix, or use an FTS5 table (trigram tokenizer for parts of words)",
+            EngineKind::Sqlite => {
+                "search by prefix, or use an FTS5 table (trigram tokenizer for parts of words)"
+            }
             EngineKind::Postgres => "search by prefix, or create a GIN index with pg_trgm",
             EngineKind::Mariadb => "search by prefix, or create a FULLTEXT index",
         }
@@ -319,9 +371,14 @@ fn missing_limit(case: &Case<'_>, facts: &Facts) -> Option<Finding> {
     }
     Some(Finding {
         code: FindingCode::MissingLimit,
-        severity: if rows >= ROWS_HURT { Severity::Warning } else { Severity::Info },
+        severity: if rows >= ROWS_HURT {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         title: "nothing bounds the number of rows returned".to_owned(),
-        reason: "the answer grows with the data until it meets the row or byte limit of the call".to_owned(),
+        reason: "the answer grows with the data until it meets the row or byte limit of the call"
+            .to_owned(),
         evidence: format!("no LIMIT; about {rows:.0} rows"),
         proposal: "add ORDER BY over a unique key and LIMIT, and page by that key".to_owned(),
         node_id: Some(root.id),

@@ -108,7 +108,11 @@ fn add_table(plan: &mut Plan, parent: Option<i32>, table: &Json) -> Option<i32> 
     if let Some(rows) = number(table, "r_rows") {
         plan.examined = Some(plan.examined.unwrap_or(0.0) + rows * loops);
     }
-    let id = plan.add(parent, kind, if access.is_empty() { "table" } else { &access })?;
+    let id = plan.add(
+        parent,
+        kind,
+        if access.is_empty() { "table" } else { &access },
+    )?;
     let node = plan.node_mut(id)?;
     // `<derived2>`, `<subquery2>` and `<union1,2>` are no tables.
     node.relation = text(table, "table_name").filter(|name| !name.starts_with('<'));
@@ -118,8 +122,7 @@ fn add_table(plan: &mut Plan, parent: Option<i32>, table: &Json) -> Option<i32> 
     let actually_filtered = number(table, "r_filtered").unwrap_or(100.0) / 100.0;
     node.rows_actual = number(table, "r_rows").map(|rows| rows * actually_filtered * loops);
     node.cost = number(table, "cost");
-    node.time_ms = number(table, "r_total_time_ms")
-        .or_else(|| number(table, "r_table_time_ms"));
+    node.time_ms = number(table, "r_total_time_ms").or_else(|| number(table, "r_table_time_ms"));
     let conditions: Vec<String> = ["attached_condition", "index_condition"]
         .iter()
         .filter_map(|key| text(table, key))

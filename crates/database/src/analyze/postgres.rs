@@ -39,7 +39,10 @@ fn add(plan: &mut Plan, parent: Option<i32>, node: &Json) -> Option<i32> {
     let native = text(node, "Node Type").unwrap_or_default();
     let id = plan.add(parent, kind(&native), &native)?;
     let loops = number(node, "Actual Loops").unwrap_or(1.0).max(1.0);
-    if let (Some(rows), true) = (number(node, "Actual Rows"), node.get("Relation Name").is_some()) {
+    if let (Some(rows), true) = (
+        number(node, "Actual Rows"),
+        node.get("Relation Name").is_some(),
+    ) {
         let removed = ["Rows Removed by Filter", "Rows Removed by Index Recheck"];
         let removed: f64 = removed.iter().filter_map(|key| number(node, key)).sum();
         plan.examined = Some(plan.examined.unwrap_or(0.0) + (rows + removed) * loops);
@@ -55,14 +58,27 @@ fn add(plan: &mut Plan, parent: Option<i32>, node: &Json) -> Option<i32> {
     added.cost = number(node, "Total Cost");
     added.time_ms = number(node, "Actual Total Time").map(|time| time * loops);
     let conditions = [
-        "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter", "Filter",
+        "Index Cond",
+        "Recheck Cond",
+        "Hash Cond",
+        "Merge Cond",
+        "Join Filter",
+        "Filter",
         "TID Cond",
     ];
     added.condition = joined(conditions.iter().filter_map(|key| text(node, key)), " AND ");
     let facts = [
-        "Join Type", "Strategy", "Sort Method", "Parent Relationship", "Subplan Name", "Command",
-        "Rows Removed by Filter", "Shared Hit Blocks", "Shared Read Blocks",
-        "Temp Written Blocks", "Workers Launched",
+        "Join Type",
+        "Strategy",
+        "Sort Method",
+        "Parent Relationship",
+        "Subplan Name",
+        "Command",
+        "Rows Removed by Filter",
+        "Shared Hit Blocks",
+        "Shared Read Blocks",
+        "Temp Written Blocks",
+        "Workers Launched",
     ];
     let keys = list(node, "Sort Key")
         .map(|keys| format!("Sort Key: {keys}"))
@@ -70,7 +86,9 @@ fn add(plan: &mut Plan, parent: Option<i32>, node: &Json) -> Option<i32> {
         .chain(list(node, "Group Key").map(|keys| format!("Group Key: {keys}")));
     let facts = facts.iter().filter_map(|key| {
         let value = node.get(key)?;
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         Some(format!("{key}: {value}"))
     });
     added.detail = joined(keys.chain(facts), "; ");
@@ -80,7 +98,9 @@ fn add(plan: &mut Plan, parent: Option<i32>, node: &Json) -> Option<i32> {
 fn list(node: &Json, key: &str) -> Option<String> {
     let items = node.get(key)?.as_array()?;
     joined(
-        items.iter().filter_map(|item| item.as_str().map(str::to_owned)),
+        items
+            .iter()
+            .filter_map(|item| item.as_str().map(str::to_owned)),
         ", ",
     )
 }

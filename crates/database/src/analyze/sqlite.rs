@@ -45,7 +45,8 @@ fn add(plan: &mut Plan, parent: Option<i32>, text: &str) -> Option<i32> {
     if matches!(verb, "SCAN" | "SEARCH") {
         let (name, access) = rest.split_once(' ').unwrap_or((rest, ""));
         // "SCAN 2-ROW VALUES CLAUSE", "SCAN (subquery-1)", "SCAN CONSTANT ROW" are no tables.
-        let is_table = !name.starts_with('(') && !text.contains("VALUES CLAUSE") && name != "CONSTANT";
+        let is_table =
+            !name.starts_with('(') && !text.contains("VALUES CLAUSE") && name != "CONSTANT";
         node.relation = is_table.then(|| name.to_owned());
         node.index = after(access, "INDEX ").map(str::to_owned);
         node.condition = access
@@ -77,7 +78,9 @@ fn native<'a>(verb: &'a str, text: &'a str) -> &'a str {
 fn kind(verb: &str, text: &str) -> PlanKind {
     let covering = text.contains("COVERING INDEX");
     match verb {
-        "SCAN" if text.contains("VALUES CLAUSE") || text.contains("CONSTANT ROW") => PlanKind::Values,
+        "SCAN" if text.contains("VALUES CLAUSE") || text.contains("CONSTANT ROW") => {
+            PlanKind::Values
+        }
         "SCAN" if text.starts_with("SCAN (") => PlanKind::Subquery,
         "SCAN" if covering => PlanKind::IndexOnlyScan,
         "SCAN" if text.contains("USING INDEX") => PlanKind::IndexScan,
@@ -116,8 +119,11 @@ mod tests {
             row(2, 1, "SEARCH o USING INDEX o_state (state=?)"),
             row(9, 0, "USE TEMP B-TREE FOR ORDER BY"),
         ]);
-        let shape: Vec<(i32, PlanKind)> =
-            plan.nodes.iter().map(|node| (node.depth, node.kind)).collect();
+        let shape: Vec<(i32, PlanKind)> = plan
+            .nodes
+            .iter()
+            .map(|node| (node.depth, node.kind))
+            .collect();
         assert_eq!(
             shape,
             [

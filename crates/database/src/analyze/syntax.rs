@@ -78,8 +78,20 @@ fn is_one_row(select: &Select) -> bool {
 
 fn has_aggregate(expr: &Expr) -> bool {
     const AGGREGATES: [&str; 14] = [
-        "count", "sum", "avg", "min", "max", "total", "group_concat", "string_agg", "array_agg",
-        "json_agg", "jsonb_agg", "bool_and", "bool_or", "stddev",
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "total",
+        "group_concat",
+        "string_agg",
+        "array_agg",
+        "json_agg",
+        "jsonb_agg",
+        "bool_and",
+        "bool_or",
+        "stddev",
     ];
     match expr {
         Expr::Function(function) if function.over.is_none() => {
@@ -101,20 +113,31 @@ impl Visitor for Gatherer<'_> {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, alias, args: None, .. } = factor {
+        if let TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            ..
+        } = factor
+        {
             let real = plain_name(name);
             if let Some(alias) = alias {
                 let alias = alias.name.value.to_ascii_lowercase();
                 self.facts.tables.insert(alias, real.clone());
             }
-            let last = real.rsplit('.').next().unwrap_or(&real).to_ascii_lowercase();
+            let last = real
+                .rsplit('.')
+                .next()
+                .unwrap_or(&real)
+                .to_ascii_lowercase();
             self.facts.tables.insert(last, real);
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        let joined = select.from.len() > 1 || select.from.iter().any(|table| !table.joins.is_empty());
+        let joined =
+            select.from.len() > 1 || select.from.iter().any(|table| !table.joins.is_empty());
         self.facts.restricted |= select.selection.is_some() || joined;
         if let Some(condition) = &select.selection {
             self.predicates(condition);
@@ -153,7 +176,9 @@ impl Gatherer<'_> {
                     self.computed(right, condition);
                 }
             }
-            Expr::InList { expr, .. } | Expr::Between { expr, .. } => self.computed(expr, condition),
+            Expr::InList { expr, .. } | Expr::Between { expr, .. } => {
+                self.computed(expr, condition)
+            }
             Expr::Like {
                 negated: false,
                 expr,
@@ -219,9 +244,9 @@ impl Gatherer<'_> {
     }
 }
 
-/// The place of `$1`, from 0.
+/// The place of `$1` or `:1`, from 0.
 pub(crate) fn placeholder_index(placeholder: &str) -> Option<usize> {
-    let number: usize = placeholder.strip_prefix('$')?.parse().ok()?;
+    let number: usize = placeholder.strip_prefix(['$', ':'])?.parse().ok()?;
     number.checked_sub(1)
 }
 

@@ -133,7 +133,10 @@ impl PostgresSession {
             Ok(prepared) => {
                 let types = parameter_types(&prepared);
                 let fits = fits(execution, &types)?;
-                if fits.iter().all(|fit| matches!(fit, Fit::Direct(_) | Fit::Null)) {
+                if fits
+                    .iter()
+                    .all(|fit| matches!(fit, Fit::Direct(_) | Fit::Null))
+                {
                     let arguments = arguments(fits, &types)?;
                     return Ok((text, prepared, arguments));
                 }
@@ -361,7 +364,9 @@ fn failure(error: sqlx::Error) -> BackendError {
             Some("40001" | "40P01" | "55P03") => BackendError::Serialization { message },
             Some("57014") => BackendError::Cancelled,
             // Class 08: connection; class 57P: shutdown and recovery; 53300: too many connections.
-            Some(state) if state.starts_with("08") || state.starts_with("57P") || state == "53300" => {
+            Some(state)
+                if state.starts_with("08") || state.starts_with("57P") || state == "53300" =>
+            {
                 BackendError::Connection {
                     message,
                     source: None,

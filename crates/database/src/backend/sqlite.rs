@@ -77,7 +77,8 @@ impl SqliteBackend {
 #[async_trait]
 impl Backend for SqliteBackend {
     async fn connect(&self) -> Result<Box<dyn Connection>, BackendError> {
-        let (directory, file, create) = (self.directory.clone(), self.file.clone(), !self.read_only);
+        let (directory, file, create) =
+            (self.directory.clone(), self.file.clone(), !self.read_only);
         let located =
             tokio::task::spawn_blocking(move || Self::locate(&directory, &file, create)).await;
         let path = match located {
@@ -315,7 +316,10 @@ fn refine(text: String, declared: &str) -> Value {
 fn failure(error: sqlx::Error) -> BackendError {
     BackendError::from_sqlx(error, |database, message| {
         let code = database.code().map(std::borrow::Cow::into_owned);
-        let number: i32 = code.as_deref().and_then(|code| code.parse().ok()).unwrap_or(0);
+        let number: i32 = code
+            .as_deref()
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
         match (number, number & 0xff) {
             (1_555 | 2_067, _) => BackendError::UniqueViolation { message, code },
             // SQLITE_BUSY and SQLITE_LOCKED with their extended codes.

@@ -230,13 +230,15 @@ mod tests {
         let (micros, zoned) =
             parse_timestamp("2026-11-23T19:30:00.25+08:00").expect("parses with an offset");
         assert!(zoned);
-        assert_eq!(
-            format_timestamp(micros, zoned),
-            "2026-11-23T11:30:00.25Z"
-        );
+        assert_eq!(format_timestamp(micros, zoned), "2026-11-23T11:30:00.25Z");
         let (micros, zoned) = parse_timestamp("1969-12-31 23:59:59").expect("parses without");
         assert_eq!((micros, zoned), (-1_000_000, false));
-        for bad in ["2026-11-23", "2026-11-23T25:00:00Z", "2026-11-23T10:00Z", "é026-11-23T10"] {
+        for bad in [
+            "2026-11-23",
+            "2026-11-23T25:00:00Z",
+            "2026-11-23T10:00Z",
+            "é026-11-23T10",
+        ] {
             assert!(parse_timestamp(bad).is_none(), "{bad}");
         }
     }

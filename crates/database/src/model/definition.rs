@@ -96,7 +96,13 @@ impl PoolOptions {
     pub(crate) fn filled(self) -> Result<Self> {
         const DAY_MS: i64 = 86_400_000;
         let filled = || -> Result<Self> {
-            let most = within("max_connections", self.max_connections, 10, 1, POOL_CONNECTIONS_MAX)?;
+            let most = within(
+                "max_connections",
+                self.max_connections,
+                10,
+                1,
+                POOL_CONNECTIONS_MAX,
+            )?;
             Ok(Self {
                 min_connections: Some(within("min_connections", self.min_connections, 0, 0, most)?),
                 max_connections: Some(most),
@@ -201,12 +207,18 @@ impl RegisterDatabaseRequest {
         if self.url.len() > URL_BYTES_MAX {
             return Err(Error::too_large(
                 "url",
-                format!("has {} bytes, at most {URL_BYTES_MAX} are allowed", self.url.len()),
+                format!(
+                    "has {} bytes, at most {URL_BYTES_MAX} are allowed",
+                    self.url.len()
+                ),
             ));
         }
         Endpoint::parse(engine, &self.url)?;
         let secret = self.secret.map(|secret| secret.expose().to_owned());
-        if secret.as_ref().is_some_and(|text| text.len() > SECRET_BYTES_MAX) {
+        if secret
+            .as_ref()
+            .is_some_and(|text| text.len() > SECRET_BYTES_MAX)
+        {
             return Err(Error::too_large(
                 "secret",
                 format!("must have at most {SECRET_BYTES_MAX} bytes"),
@@ -305,7 +317,10 @@ fn sqlite_path(url: &str) -> Result<PathBuf> {
     {
         return refuse("must be a path below the database directory, without .. and a leading /");
     }
-    if url.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.len() > 255) {
+    if url
+        .split('/')
+        .any(|part| part.is_empty() || part.starts_with('.') || part.len() > 255)
+    {
         return refuse("must be made of names of 1 to 255 bytes that do not begin with a dot");
     }
     Ok(path.to_owned())
@@ -485,8 +500,19 @@ mod tests {
             assert!(sqlite_path(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "/etc/passwd", "../x.db", "a/../../x.db", "a/./x.db", "a//x.db", "a\\..\\x.db",
-            "x.db?mode=memory", ":memory:\0", ".hidden", "dir/", "file:x.db#a", "%2e%2e/x",
+            "",
+            "/etc/passwd",
+            "../x.db",
+            "a/../../x.db",
+            "a/./x.db",
+            "a//x.db",
+            "a\\..\\x.db",
+            "x.db?mode=memory",
+            ":memory:\0",
+            ".hidden",
+            "dir/",
+            "file:x.db#a",
+            "%2e%2e/x",
         ] {
             assert!(sqlite_path(bad).is_err(), "{bad}");
         }
@@ -527,7 +553,10 @@ mod tests {
         )
         .expect("parses");
         assert!(!format!("{request:?}").contains("hunter2"));
-        assert_eq!(request.parse().expect("is good").secret.as_deref(), Some("hunter2"));
+        assert_eq!(
+            request.parse().expect("is good").secret.as_deref(),
+            Some("hunter2")
+        );
     }
 
     #[test]

@@ -204,14 +204,21 @@ impl TransactionRequest {
         if self.steps.is_empty() || self.steps.len() > STEPS_MAX {
             return Err(Error::invalid(
                 "steps",
-                format!("has {} steps, 1 to {STEPS_MAX} are allowed", self.steps.len()),
+                format!(
+                    "has {} steps, 1 to {STEPS_MAX} are allowed",
+                    self.steps.len()
+                ),
             ));
         }
         for (at, step) in self.steps.iter().enumerate() {
             step.check()
                 .map_err(|error| error.in_field(&format!("steps[{at}]")))?;
         }
-        let isolation = self.isolation.as_deref().map(Isolation::parse).transpose()?;
+        let isolation = self
+            .isolation
+            .as_deref()
+            .map(Isolation::parse)
+            .transpose()?;
         let attempts = within(
             "max_attempts",
             self.max_attempts,

@@ -385,9 +385,6 @@ mod tests {
             assert_eq!(error.violations()[0].field, "params[0]");
         }
         let bytes = parse_uuid("01935b6e-1c6f-7c4e-8f3a-0123456789ab").expect("parses");
-        assert_eq!(
-            format_uuid(bytes),
-            "01935b6e-1c6f-7c4e-8f3a-0123456789ab"
-        );
+        assert_eq!(format_uuid(bytes), "01935b6e-1c6f-7c4e-8f3a-0123456789ab");
     }
 }

@@ -71,7 +71,10 @@ impl Lease {
     }
 
     /// Runs one statement.
-    pub(crate) async fn run(&mut self, execution: Execution<'_>) -> Result<ResultSet, BackendError> {
+    pub(crate) async fn run(
+        &mut self,
+        execution: Execution<'_>,
+    ) -> Result<ResultSet, BackendError> {
         let before = self.condition;
         let taints = execution.statement.taints;
         let outcome = self
@@ -97,7 +100,11 @@ impl Lease {
 
     /// Ends a transaction by `COMMIT` or `ROLLBACK`; afterwards the connection is clean, unless a statement changed
     /// its session.
-    pub(crate) async fn finish(&mut self, command: &str, tainted: bool) -> Result<(), BackendError> {
+    pub(crate) async fn finish(
+        &mut self,
+        command: &str,
+        tainted: bool,
+    ) -> Result<(), BackendError> {
         let after = if tainted {
             Condition::Spoiled
         } else {
@@ -168,7 +175,10 @@ async fn retire(slot: Slot, permit: OwnedSemaphorePermit, interrupt: bool) {
     if interrupt {
         let interrupter = slot.connection.interrupter();
         let limit = Duration::from_millis(INTERRUPT_TIMEOUT_MS);
-        if tokio::time::timeout(limit, interrupter.interrupt()).await.is_err() {
+        if tokio::time::timeout(limit, interrupter.interrupt())
+            .await
+            .is_err()
+        {
             tracing::debug!("stopping a statement at the server took too long");
         }
     }
@@ -184,7 +194,10 @@ pub(super) async fn say_goodbye(slot: Slot) {
         ..
     } = slot;
     let limit = Duration::from_millis(CLOSE_TIMEOUT_MS);
-    if tokio::time::timeout(limit, connection.close()).await.is_err() {
+    if tokio::time::timeout(limit, connection.close())
+        .await
+        .is_err()
+    {
         tracing::debug!("a connection did not close in time and was dropped");
     }
     drop(counter);

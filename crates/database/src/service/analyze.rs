@@ -10,7 +10,10 @@ use crate::analyze::findings::{self, Case, TableFact};
 use crate::analyze::{Plan, mariadb, postgres, sqlite, syntax};
 use crate::backend::Execution;
 use crate::error::DatabaseError;
-use crate::model::{AnalyzeReply, AnalyzeRequest, EngineKind, Value, check_params, query_timeout};
+use crate::model::{
+    AnalyzeReply, AnalyzeRequest, EngineKind, PlanKind, PlanNode, Value, check_params,
+    query_timeout,
+};
 use crate::pool::Lease;
 use crate::running::Database;
 use crate::sql::{Access, Statement};
@@ -53,7 +56,10 @@ impl DatabaseService {
             deadline: deadline(context, timeout_ms),
         };
         let mut lease = database.pool.acquire(subject.deadline).await?;
-        let plan = self.explain(&database, &mut lease, &subject).await?;
+        let mut plan = self.explain(&database, &mut lease, &subject).await?;
+        if database.engine() == EngineKind::Sqlite {
+            find_key_lookups(&database, &mut lease, &mut plan, subject.deadline).await?;
+        }
         let facts = statement
             .ast
             .as_deref()
@@ -85,6 +91,8 @@ impl DatabaseService {
         let begin = match database.engine() {
             EngineKind::Sqlite => "BEGIN",
             EngineKind::Postgres => "BEGIN READ ONLY",
+            // MariaDB refuses even to explain a write in a transaction that only reads; explaining changes nothing.
+            EngineKind::Mariadb if subject.statement.access == Access::Write => "START TRANSACTION",
             EngineKind::Mariadb => "START TRANSACTION READ ONLY",
         };
         let refuse = |error| DatabaseError::from_backend(error, &database.name, None, false);
@@ -152,7 +160,9 @@ impl DatabaseService {
         let began_ns = self.settings.clock.monotonic_ns();
         let mut execution = Execution::own(subject.statement, subject.params);
         execution.rows_max = TIMED_ROWS_MAX;
-        let set = database.run(lease, execution, subject.deadline, None).await?;
+        let set = database
+            .run(lease, execution, subject.deadline, None)
+            .await?;
         let elapsed = elapsed_us(&self.settings.clock, began_ns);
         #[expect(clippy::cast_precision_loss, reason = "times and counts are small")]
         {
@@ -248,6 +258,39 @@ async fn table_facts(
     Ok(facts)
 }
 
+/// SQLite's text does not tell a search that finds one row by a unique index from one that finds many; the index does.
+async fn find_key_lookups(
+    database: &Database,
+    lease: &mut Lease,
+    plan: &mut Plan,
+    deadline: Deadline,
+) -> Result<(), DatabaseError> {
+    const UNIQUE: &str = "SELECT l.name, count(*) FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i \
+         WHERE l.\"unique\" = 1 AND l.partial = 0 GROUP BY l.name";
+    for relation in plan.relations().into_iter().take(COUNTED_TABLES_MAX) {
+        let params = [Value::Text(relation.clone())];
+        for row in database.own(lease, UNIQUE, &params, deadline).await? {
+            let [Value::Text(index), Value::Int(width)] = row.as_slice() else {
+                continue;
+            };
+            let of_index = |node: &&mut PlanNode| {
+                node.relation.as_deref() == Some(relation.as_str())
+                    && node.index.as_deref() == Some(index.as_str())
+            };
+            for node in plan.nodes.iter_mut().filter(of_index) {
+                let compared = node.condition.as_deref().unwrap_or_default();
+                let equal = compared.split(" AND ").filter(|part| {
+                    part.ends_with("=?") && !part.ends_with(">=?") && !part.ends_with("<=?")
+                });
+                if i64::try_from(equal.count()) == Ok(*width) {
+                    node.kind = PlanKind::KeyLookup;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Table sizes as ANALYZE stored them: the first number of each row of `sqlite_stat1`.
 async fn stored_statistics(
     database: &Database,
@@ -286,7 +329,11 @@ pub(crate) fn quoted_name(engine: EngineKind, name: &str) -> String {
 
 /// A single name, quoted for an engine.
 pub(crate) fn quoted_column(engine: EngineKind, name: &str) -> String {
-    let quote = if engine == EngineKind::Mariadb { '`' } else { '"' };
+    let quote = if engine == EngineKind::Mariadb {
+        '`'
+    } else {
+        '"'
+    };
     let doubled = name.replace(quote, &format!("{quote}{quote}"));
     format!("{quote}{doubled}{quote}")
 }

@@ -122,10 +122,15 @@ impl DatabaseService {
             .map(|stored| {
                 let key = (tenant.clone(), stored.name.clone());
                 let running = self.running.lock().get(&key).cloned();
-                let definition: DatabaseDefinition = serde_json::from_value(stored.document.clone())
-                    .map_err(Error::internal)?;
+                let definition: DatabaseDefinition =
+                    serde_json::from_value(stored.document.clone()).map_err(Error::internal)?;
                 let status = running.map(|running| running.pool.status());
-                Ok(info(&stored.name, &definition, Stored::from(&stored), status))
+                Ok(info(
+                    &stored.name,
+                    &definition,
+                    Stored::from(&stored),
+                    status,
+                ))
             })
             .collect::<Result<Vec<DatabaseInfo>, DatabaseError>>()?;
         Ok(ListDatabasesReply {

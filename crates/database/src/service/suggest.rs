@@ -57,8 +57,14 @@ impl DatabaseService {
             no_advice: Vec::new(),
         };
         for subject in &subjects {
-            self.advise(&database, subject, i64::from(rows_max), deadline, &mut reply)
-                .await?;
+            self.advise(
+                &database,
+                subject,
+                i64::from(rows_max),
+                deadline,
+                &mut reply,
+            )
+            .await?;
         }
         reply
             .suggestions
@@ -82,9 +88,12 @@ impl DatabaseService {
         let masked = mask(&subject.statement.text, database.engine());
         let Some(single) = subject.statement.ast.as_deref().and_then(single_table) else {
             let reason = "the statement does not read exactly one table";
-            reply
-                .no_advice
-                .push(no_advice(NoAdviceCode::NotSingleTable, reason, None, &masked));
+            reply.no_advice.push(no_advice(
+                NoAdviceCode::NotSingleTable,
+                reason,
+                None,
+                &masked,
+            ));
             return Ok(());
         };
         if single.candidates.is_empty() {
@@ -265,7 +274,10 @@ async fn try_candidate(
 }
 
 fn gain(sample: &Sample<'_>, before: Timing, after: Timing) -> MeasuredGain {
-    #[expect(clippy::cast_precision_loss, reason = "times in microseconds are small")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "times in microseconds are small"
+    )]
     let speedup = before.median_us as f64 / after.median_us as f64;
     MeasuredGain {
         before_us: before.median_us,
@@ -279,7 +291,9 @@ fn gain(sample: &Sample<'_>, before: Timing, after: Timing) -> MeasuredGain {
 }
 
 fn covering<'a>(indexes: &'a [Index], candidate: &Candidate) -> Option<&'a Index> {
-    indexes.iter().find(|index| index.covers(&candidate.columns))
+    indexes
+        .iter()
+        .find(|index| index.covers(&candidate.columns))
 }
 
 fn existing(

@@ -246,9 +246,9 @@ async fn commit(plan: &Plan<'_>, lease: &mut Lease) -> Result<(), DatabaseError>
     match tokio::time::timeout_at(plan.deadline.instant().into(), work).await {
         Ok(Ok(())) => Ok(()),
         Err(_elapsed) => Err(unknown()),
-        Ok(Err(BackendError::Connection { .. } | BackendError::Closing | BackendError::Cancelled)) => {
-            Err(unknown())
-        }
+        Ok(Err(
+            BackendError::Connection { .. } | BackendError::Closing | BackendError::Cancelled,
+        )) => Err(unknown()),
         // A constraint that is checked at the end, or a conflict that shows only now: the engine has rolled back.
         Ok(Err(error)) => {
             roll_back(plan, lease).await;

@@ -146,9 +146,12 @@ impl Writer {
         let operand_before = before.bytes().last().is_some_and(|byte| {
             byte.is_ascii_alphanumeric() || byte >= 0x80 || b"_$?\"`])'-+".contains(&byte)
         });
-        let keyword_before = ["return", "select", "and", "or", "between", "limit", "when", "then", "else", "in", "values", "by", "like", "not", "offset", "case"]
-            .iter()
-            .any(|keyword| ends_with_word(before, keyword));
+        let keyword_before = [
+            "return", "select", "and", "or", "between", "limit", "when", "then", "else", "in",
+            "values", "by", "like", "not", "offset", "case",
+        ]
+        .iter()
+        .any(|keyword| ends_with_word(before, keyword));
         if !operand_before || keyword_before {
             let keep = before.len();
             self.text.truncate(keep);

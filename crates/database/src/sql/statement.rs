@@ -23,7 +23,7 @@ pub(crate) struct Statement {
     pub(crate) access: Access,
     /// Its shape.
     pub(crate) shape: Shape,
-    /// Its syntax tree, where the parser knows it. Placeholders are `$1`, `$2` … in it, for every engine.
+    /// Its syntax tree, where the parser knows it. Placeholders are numbered in it: `$1` or `:1`.
     pub(crate) ast: Option<Box<Ast>>,
     /// Whether `LIMIT` can be added at its end.
     pub(crate) takes_limit: bool,
@@ -41,7 +41,10 @@ impl Statement {
         if sql.len() > SQL_BYTES_MAX {
             return Err(Error::too_large(
                 "sql",
-                format!("has {} bytes, at most {SQL_BYTES_MAX} are allowed", sql.len()),
+                format!(
+                    "has {} bytes, at most {SQL_BYTES_MAX} are allowed",
+                    sql.len()
+                ),
             ));
         }
         if sql.contains('\0') {
@@ -54,7 +57,13 @@ impl Statement {
             return Err(Error::invalid("sql", format!("{word} {reason}")));
         }
         let numbered = join(&scan.pieces, |number| format!("${number}"));
-        let ast = parse_one(&numbered, engine)?;
+        // MySQL's grammar takes `$1` for a name; `:1` is a placeholder to the parser in every grammar.
+        let ast = match engine {
+            EngineKind::Mariadb => {
+                parse_one(&join(&scan.pieces, |number| format!(":{number}")), engine)?
+            }
+            EngineKind::Sqlite | EngineKind::Postgres => parse_one(&numbered, engine)?,
+        };
         let (takes_limit, ordered) = ast.as_deref().map_or((false, false), paging);
         let text = match engine {
             EngineKind::Postgres => numbered,
@@ -277,7 +286,10 @@ impl Scan {
         }
         // The list of attached files would show where they lie on this machine.
         if engine == EngineKind::Sqlite && token.is_word("pragma_database_list") {
-            return Err(Error::invalid("sql", "pragma_database_list is not available"));
+            return Err(Error::invalid(
+                "sql",
+                "pragma_database_list is not available",
+            ));
         }
         let vacuum = self
             .leading
@@ -362,8 +374,14 @@ mod tests {
         );
         for engine in EngineKind::ALL {
             let statement = parse("select a from t where b = ? and c = ?", engine);
-            let ast = statement.ast.expect("parses").to_string();
-            assert!(ast.contains("$1") && ast.contains("$2"), "{engine:?}: {ast}");
+            let ast = format!("{:?}", statement.ast.expect("parses"));
+            let sign = if engine == Mariadb { ':' } else { '$' };
+            for number in 1..=2 {
+                assert!(
+                    ast.contains(&format!("Placeholder(\"{sign}{number}\")")),
+                    "{engine:?}: {ast}"
+                );
+            }
         }
     }
 
@@ -480,7 +498,12 @@ mod tests {
         let pad = |length: usize| format!("select 1{}", " ".repeat(length - 8));
         assert!(Statement::parse(&pad(SQL_BYTES_MAX), Sqlite).is_ok());
         assert!(Statement::parse(&pad(SQL_BYTES_MAX + 1), Sqlite).is_err());
-        let marks = |count: usize| format!("select * from t where a in ({})", vec!["?"; count].join(","));
+        let marks = |count: usize| {
+            format!(
+                "select * from t where a in ({})",
+                vec!["?"; count].join(",")
+            )
+        };
         assert!(Statement::parse(&marks(PARAMS_MAX), Sqlite).is_ok());
         assert!(Statement::parse(&marks(PARAMS_MAX + 1), Sqlite).is_err());
     }

@@ -56,7 +56,11 @@ fn address(engine: EngineKind) -> Option<(String, Option<String>)> {
         Some((user, secret)) => (user, Some(secret.to_owned())),
         None => (user, None),
     };
-    let scheme = if engine == EngineKind::Postgres { "postgres" } else { scheme };
+    let scheme = if engine == EngineKind::Postgres {
+        "postgres"
+    } else {
+        scheme
+    };
     Some((format!("{scheme}://{user}@{rest}"), secret))
 }
 
@@ -176,7 +180,11 @@ impl Bench {
     }
 
     /// Runs a statement.
-    pub(crate) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<QueryReply, DatabaseError> {
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<QueryReply, DatabaseError> {
         let request = QueryRequest {
             sql: sql.to_owned(),
             params,
@@ -224,7 +232,10 @@ impl Bench {
     pub(crate) async fn pool(&self) -> PoolStatus {
         let listed = self
             .service
-            .list_databases(&context(), plinth_database::model::ListDatabasesRequest::default())
+            .list_databases(
+                &context(),
+                plinth_database::model::ListDatabasesRequest::default(),
+            )
             .await
             .expect("lists");
         listed.databases[0].pool_status.clone().expect("is at work")
@@ -234,7 +245,8 @@ impl Bench {
     pub(crate) async fn end(self, tables: &[&str]) {
         for table in tables {
             let table = self.table(table);
-            self.run(&format!("drop table if exists {table}"), vec![]).await;
+            self.run(&format!("drop table if exists {table}"), vec![])
+                .await;
         }
         self.service.close().await;
     }

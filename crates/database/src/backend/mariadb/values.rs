@@ -40,9 +40,9 @@ impl<'a> Param<'a> {
                 push_date(&mut bytes, days);
                 Self::Date(bytes)
             }
-            Value::Time(text) => {
-                Self::Time(time_bytes(calendar::parse_time(text).ok_or("must be a time")?))
-            }
+            Value::Time(text) => Self::Time(time_bytes(
+                calendar::parse_time(text).ok_or("must be a time")?,
+            )),
             Value::Timestamp(text) => {
                 let (micros, _) =
                     calendar::parse_timestamp(text).ok_or("must be a date and time")?;
@@ -68,7 +68,11 @@ fn push_date(bytes: &mut Vec<u8>, days: i64) {
 fn push_clock(bytes: &mut Vec<u8>, micros_of_day: i64) {
     let seconds = micros_of_day / calendar::MICROS_PER_SECOND;
     let micros = micros_of_day % calendar::MICROS_PER_SECOND;
-    bytes.extend([byte(seconds / 3_600), byte(seconds / 60 % 60), byte(seconds % 60)]);
+    bytes.extend([
+        byte(seconds / 3_600),
+        byte(seconds / 60 % 60),
+        byte(seconds % 60),
+    ]);
     bytes.extend(u32::try_from(micros).unwrap_or(0).to_le_bytes());
 }
 
@@ -139,7 +143,9 @@ fn read(raw: MySqlValueRef<'_>) -> Result<Value, BoxDynError> {
         },
         "YEAR" => Value::Int(little_endian(bytes)),
         "BIT" => {
-            let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            let bits = bytes
+                .iter()
+                .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
             unsigned(bits)
         }
         "FLOAT" | "DOUBLE" => Value::Float(<f64 as Decode<MySql>>::decode(raw)?),
@@ -231,7 +237,11 @@ fn time(bytes: &[u8]) -> String {
     let seconds = (part(bytes, 6, 1) * 60 + part(bytes, 7, 1)) * 60 + part(bytes, 8, 1);
     let micros =
         days * calendar::MICROS_PER_DAY + seconds * calendar::MICROS_PER_SECOND + part(bytes, 9, 4);
-    calendar::format_time(if part(bytes, 1, 1) == 1 { -micros } else { micros })
+    calendar::format_time(if part(bytes, 1, 1) == 1 {
+        -micros
+    } else {
+        micros
+    })
 }
 
 #[cfg(test)]

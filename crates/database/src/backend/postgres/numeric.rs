@@ -63,7 +63,10 @@ pub(super) fn write(text: &str) -> Option<Vec<u8>> {
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let scale = u16::try_from(fraction.len()).ok()?;
     let whole = format!("{whole:0>width$}", width = whole.len().div_ceil(4) * 4);
-    let fraction = format!("{fraction:0<width$}", width = fraction.len().div_ceil(4) * 4);
+    let fraction = format!(
+        "{fraction:0<width$}",
+        width = fraction.len().div_ceil(4) * 4
+    );
     let mut weight = i16::try_from(whole.len() / 4).ok()? - 1;
     let digits = format!("{whole}{fraction}");
     let mut groups = Vec::with_capacity(digits.len() / 4);
@@ -79,7 +82,11 @@ pub(super) fn write(text: &str) -> Option<Vec<u8>> {
     if groups.is_empty() {
         weight = 0;
     }
-    let sign = if negative && !groups.is_empty() { NEGATIVE } else { 0 };
+    let sign = if negative && !groups.is_empty() {
+        NEGATIVE
+    } else {
+        0
+    };
     let mut bytes = Vec::with_capacity(8 + groups.len() * 2);
     bytes.extend(u16::try_from(groups.len()).ok()?.to_be_bytes());
     bytes.extend(weight.to_be_bytes());
@@ -99,13 +106,26 @@ mod tests {
     fn decimals_of_any_length_survive() {
         let long = format!("-{}.{}", "9".repeat(200), "1".repeat(200));
         for text in [
-            "0", "0.00", "1", "-1", "12345.6789", "0.0001", "0.00001", "10000", "100000000",
-            "123456789012345678901234567890.000000000000000000000000000001", "0.10", &long,
+            "0",
+            "0.00",
+            "1",
+            "-1",
+            "12345.6789",
+            "0.0001",
+            "0.00001",
+            "10000",
+            "100000000",
+            "123456789012345678901234567890.000000000000000000000000000001",
+            "0.10",
+            &long,
         ] {
             let bytes = write(text).expect("is a decimal");
             assert_eq!(read(&bytes).as_deref(), Some(text));
         }
-        assert_eq!(read(&write("-0.0").expect("writes")).as_deref(), Some("0.0"));
+        assert_eq!(
+            read(&write("-0.0").expect("writes")).as_deref(),
+            Some("0.0")
+        );
         assert_eq!(read(&[0, 1]), None);
         assert_eq!(write("1e5"), None);
     }

@@ -1,9 +1,9 @@
 //! Values in PostgreSQL's binary format.
 
+use sqlx::Type;
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, Postgres};
-use sqlx::Type;
 
 use super::numeric;
 use crate::model::{Value, calendar, format_uuid, parse_uuid};
@@ -46,8 +46,26 @@ pub(super) const fn is_native(type_oid: u32) -> bool {
     };
     matches!(
         type_oid,
-        BOOL | BYTEA | NAME | INT8 | INT2 | INT4 | TEXT | OID | JSON | FLOAT4 | FLOAT8 | UNKNOWN
-            | BPCHAR | VARCHAR | DATE | TIME | TIMESTAMP | TIMESTAMPTZ | NUMERIC | VOID | UUID
+        BOOL | BYTEA
+            | NAME
+            | INT8
+            | INT2
+            | INT4
+            | TEXT
+            | OID
+            | JSON
+            | FLOAT4
+            | FLOAT8
+            | UNKNOWN
+            | BPCHAR
+            | VARCHAR
+            | DATE
+            | TIME
+            | TIMESTAMP
+            | TIMESTAMPTZ
+            | NUMERIC
+            | VOID
+            | UUID
             | JSONB
     )
 }
@@ -115,16 +133,26 @@ pub(super) fn fit(value: &Value, type_oid: u32) -> Result<Fit, String> {
         (Value::Null, _) => Ok(Fit::Null),
         (Value::Bool(flag), oid::BOOL) => direct(&[u8::from(*flag)]),
         (Value::Int(number), oid::INT8) => direct(&number.to_be_bytes()),
-        (Value::Int(number), oid::INT4) => direct(&narrow::<i32>(*number, "integer")?.to_be_bytes()),
-        (Value::Int(number), oid::INT2) => direct(&narrow::<i16>(*number, "smallint")?.to_be_bytes()),
+        (Value::Int(number), oid::INT4) => {
+            direct(&narrow::<i32>(*number, "integer")?.to_be_bytes())
+        }
+        (Value::Int(number), oid::INT2) => {
+            direct(&narrow::<i16>(*number, "smallint")?.to_be_bytes())
+        }
         (Value::Int(number), oid::OID) => direct(&narrow::<u32>(*number, "oid")?.to_be_bytes()),
         (Value::Int(number), oid::NUMERIC) => numeric_bytes(&number.to_string()),
-        #[expect(clippy::cast_precision_loss, reason = "checked: the integer is exact as a double")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "checked: the integer is exact as a double"
+        )]
         (Value::Int(number), oid::FLOAT8) if number.unsigned_abs() <= 1 << 53 => {
             direct(&(*number as f64).to_be_bytes())
         }
         (Value::Float(number), oid::FLOAT8) => direct(&number.to_be_bytes()),
-        #[expect(clippy::cast_possible_truncation, reason = "the column holds single precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the column holds single precision"
+        )]
         (Value::Float(number), oid::FLOAT4) => direct(&(*number as f32).to_be_bytes()),
         (Value::Decimal(text), oid::NUMERIC) => numeric_bytes(text),
         (

@@ -91,7 +91,12 @@ pub(super) async fn ensure_table(
         .get_or_try_init(|| async {
             let mut lease = database.pool.acquire(deadline).await?;
             let present = database
-                .own(&mut lease, "SELECT 1 FROM plinth_idempotency LIMIT 1", &[], deadline)
+                .own(
+                    &mut lease,
+                    "SELECT 1 FROM plinth_idempotency LIMIT 1",
+                    &[],
+                    deadline,
+                )
                 .await
                 .is_ok();
             if present {
@@ -101,7 +106,12 @@ pub(super) async fn ensure_table(
                 Ok(()) => Ok(()),
                 // Two instances that create it at once: PostgreSQL lets one of them fail.
                 Err(DatabaseError::Query { .. } | DatabaseError::Serialization { .. }) => database
-                    .own(&mut lease, "SELECT 1 FROM plinth_idempotency LIMIT 1", &[], deadline)
+                    .own(
+                        &mut lease,
+                        "SELECT 1 FROM plinth_idempotency LIMIT 1",
+                        &[],
+                        deadline,
+                    )
                     .await
                     .map(|_| ()),
                 Err(error) => Err(error),
@@ -117,7 +127,9 @@ async fn create_table(
     deadline: Deadline,
 ) -> Result<(), DatabaseError> {
     let engine = database.engine();
-    database.own(lease, table_ddl(engine), &[], deadline).await?;
+    database
+        .own(lease, table_ddl(engine), &[], deadline)
+        .await?;
     if let Some(index) = index_ddl(engine) {
         database.own(lease, index, &[], deadline).await?;
     }
@@ -146,7 +158,10 @@ fn fingerprint(scope: &IdempotencyScope) -> String {
 }
 
 fn cutoff_ms(scope: &IdempotencyScope) -> i64 {
-    scope.at.0.saturating_sub_unsigned(limits::IDEMPOTENCY_TTL_MS)
+    scope
+        .at
+        .0
+        .saturating_sub_unsigned(limits::IDEMPOTENCY_TTL_MS)
 }
 
 /// Takes the key inside the transaction.
@@ -190,7 +205,9 @@ pub(super) async fn complete(
     let mut params = vec![Value::Text(answer)];
     params.extend(key_params(scope));
     let database = plan.database;
-    database.own(lease, COMPLETE, &params, plan.deadline).await?;
+    database
+        .own(lease, COMPLETE, &params, plan.deadline)
+        .await?;
     if rand::random_range(0..PRUNE_EVERY) == 0 {
         prune_beside(plan, cutoff_ms(scope));
     }
@@ -199,12 +216,12 @@ pub(super) async fn complete(
 
 /// Removes expired records on a connection of its own, beside the caller.
 fn prune_beside(plan: &Plan<'_>, cutoff_ms: i64) {
-    let (database, deadline) = (std::sync::Arc::clone(plan.database), Deadline::after_ms(10_000));
+    let (database, deadline) = (
+        std::sync::Arc::clone(plan.database),
+        Deadline::after_ms(10_000),
+    );
     tokio::spawn(async move {
-        let params = [
-            Value::Int(cutoff_ms),
-            Value::Int(i64::from(PRUNE_ROWS_MAX)),
-        ];
+        let params = [Value::Int(cutoff_ms), Value::Int(i64::from(PRUNE_ROWS_MAX))];
         let Ok(mut lease) = database.pool.acquire(deadline).await else {
             return;
         };
@@ -230,10 +247,17 @@ pub(super) async fn first_answer(
         attempts: 1,
         message: message.to_owned(),
     };
-    let Some([Value::Text(found), Value::Text(answer), Value::Int(created_at_ms)]) =
-        rows.first().map(Vec::as_slice)
+    let Some(
+        [
+            Value::Text(found),
+            Value::Text(answer),
+            Value::Int(created_at_ms),
+        ],
+    ) = rows.first().map(Vec::as_slice)
     else {
-        return Err(again("a transaction with the same key was rolled back just now"));
+        return Err(again(
+            "a transaction with the same key was rolled back just now",
+        ));
     };
     let cutoff_ms = cutoff_ms(scope);
     if *created_at_ms < cutoff_ms {
