@@ -248,7 +248,7 @@ struct MonitorRegisterMetricRequest {
     3: optional string unit
     // One sentence on what it measures, at most 1,024 bytes.
     4: optional string help
-    // The labels that its samples may carry, at most 32; a sample with another label is refused.
+    // The labels that its samples may carry, at most 32; a sample with another label is refused. Without the list any are.
     5: optional list<string> label_names
     // Upper bounds of a histogram's buckets: 1 to 64 finite numbers, ascending, without +Inf. Default 0.005, 0.01, 0.025,
     // 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10. Refused for the other types.
@@ -271,7 +271,7 @@ struct MonitorMetricInfo {
     3: required string unit
     // What it measures; may be empty.
     4: required string help
-    // The labels that its samples may carry; absent where any are (registered by its first sample).
+    // The labels that its samples may carry; absent where any are.
     5: optional list<string> label_names
     // Upper bounds of a histogram's buckets; empty otherwise.
     6: required list<double> buckets

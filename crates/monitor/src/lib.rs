@@ -9,7 +9,7 @@
 //! - A batch is checked whole before its first sample is written. In mode `atomic` it is written whole or not at all.
 //! - A query says what it means: windows are open on their left, increases are exact and not extrapolated, quantiles are
 //!   Prometheus' own interpolation ([`Plan`], `docs/guide-monitor.md`).
-//! - What it exposes is Prometheus' text format ([`MonitorService::expose_own`], [`MonitorService::expose_tenant`]).
+//! - What it exposes is Prometheus' text format ([`OwnMetrics::expose`], [`MonitorService::expose_tenant`]).
 //!
 //! # On failure
 //!
@@ -36,5 +36,5 @@ pub use backend::{EmbeddedBackend, EmbeddedOptions, SeriesBackend};
 pub use error::MonitorError;
 pub use model::*;
 pub use own::OwnMetrics;
-pub use service::{MonitorParts, MonitorService, Plan};
+pub use service::{MonitorService, Plan};
 pub use settings::MonitorSettings;

@@ -122,13 +122,13 @@ pub struct OwnMetrics {
 impl OwnMetrics {
     /// Begins without series.
     #[must_use]
-    pub fn new(clock: SharedClock) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(clock: SharedClock) -> Self {
+        Self {
             table: RwLock::new(Table::default()),
             hasher: RandomState::new(),
             dropped: AtomicU64::new(0),
             process: ProcessMetrics::of_this_process(clock),
-        })
+        }
     }
 
     /// All of them in Prometheus' text format, with the metrics of the process.

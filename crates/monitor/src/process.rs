@@ -1,4 +1,5 @@
-//! What the operating system knows of this process, under the names that Prometheus' client libraries use.
+//! What the operating system knows of this process: `plinth_process_…`, after that the names that Prometheus' client
+//! libraries use. Those names bare are left to the tenants, whose metrics may stand in the same exposition.
 //!
 //! Read from `/proc` (proc(5)); where there is none, a number is left out.
 
@@ -45,49 +46,49 @@ impl ProcessMetrics {
             .saturating_sub(self.started_monotonic_ms);
         let numbers = [
             (
-                "process_resident_memory_bytes",
+                "plinth_process_resident_memory_bytes",
                 "Resident memory in bytes.",
                 "gauge",
                 self.status_kib("VmRSS:").map(|kib| kib * 1_024.0),
             ),
             (
-                "process_virtual_memory_bytes",
+                "plinth_process_virtual_memory_bytes",
                 "Virtual memory in bytes.",
                 "gauge",
                 self.status_kib("VmSize:").map(|kib| kib * 1_024.0),
             ),
             (
-                "process_threads",
+                "plinth_process_threads",
                 "Threads.",
                 "gauge",
                 self.status_kib("Threads:"),
             ),
             (
-                "process_cpu_seconds_total",
+                "plinth_process_cpu_seconds_total",
                 "Processor time of user and system in seconds.",
                 "counter",
                 self.cpu_seconds(),
             ),
             (
-                "process_open_fds",
+                "plinth_process_open_fds",
                 "Open file descriptors.",
                 "gauge",
                 self.open_files(),
             ),
             (
-                "process_max_fds",
+                "plinth_process_max_fds",
                 "Most file descriptors that may be open.",
                 "gauge",
                 self.open_files_max(),
             ),
             (
-                "process_start_time_seconds",
+                "plinth_process_start_time_seconds",
                 "When the process began, unix seconds.",
                 "gauge",
                 Some(self.started_wall_ms as f64 / 1_000.0),
             ),
             (
-                "process_uptime_seconds",
+                "plinth_process_uptime_seconds",
                 "For how long the process runs.",
                 "gauge",
                 Some(uptime_ms as f64 / 1_000.0),
@@ -154,13 +155,13 @@ mod tests {
         process.expose(&mut exposition);
         let text = exposition.finish();
         for line in [
-            "process_resident_memory_bytes 12288",
-            "process_cpu_seconds_total 3",
-            "process_start_time_seconds 5",
-            "process_uptime_seconds 1.5",
+            "plinth_process_resident_memory_bytes 12288",
+            "plinth_process_cpu_seconds_total 3",
+            "plinth_process_start_time_seconds 5",
+            "plinth_process_uptime_seconds 1.5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
-        assert!(!text.contains("process_open_fds"));
+        assert!(!text.contains("plinth_process_open_fds"));
     }
 }

@@ -10,6 +10,7 @@ use super::histogram::HistogramState;
 /// The whole state of a histogram at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorHistogram)]
 pub struct Histogram {
     /// Number of observations.
     pub count: i64,
@@ -40,6 +41,7 @@ pub(crate) fn clamp_count(count: u64) -> i64 {
 /// One point of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorPoint)]
 pub struct Point {
     /// The instant, or the stored sample's own time, unix ms.
     pub timestamp_ms: i64,
@@ -53,6 +55,7 @@ pub struct Point {
 /// The points of one series or group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorSeries)]
 pub struct SeriesPoints {
     /// Labels of the series, or of the group: those of `by` that are not empty.
     pub labels: BTreeMap<String, String>,
@@ -63,6 +66,7 @@ pub struct SeriesPoints {
 /// What a query found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorGetMetricsReply)]
 pub struct GetMetricsReply {
     /// The metric's name.
     pub metric: String,

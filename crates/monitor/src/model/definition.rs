@@ -4,7 +4,7 @@ use std::fmt;
 
 use plinth_core::{Cursor, Error, PageLimit, Result};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::histogram::BUCKETS_DEFAULT;
 use super::labels::{check_label_name, check_metric_name};
@@ -56,6 +56,7 @@ impl fmt::Display for MetricType {
 /// What is registered under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorMetricSpec)]
 pub struct MetricSpec {
     /// `counter`, `gauge` or `histogram`.
     pub metric_type: String,
@@ -65,7 +66,7 @@ pub struct MetricSpec {
     /// One sentence on what it measures, at most 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The labels that its samples may carry, at most 32; a sample with another label is refused.
+    /// The labels that its samples may carry, at most 32; a sample with another label is refused. Without the list any are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_names: Option<Vec<String>>,
     /// Upper bounds of a histogram's buckets: 1 to 64 finite numbers, ascending, without +Inf.
@@ -136,7 +137,11 @@ impl MetricDefinition {
             metric_type,
             unit: parse_text("unit", spec.unit.as_deref(), limits::UNIT_BYTES_MAX)?,
             help: parse_text("help", spec.help.as_deref(), limits::HELP_BYTES_MAX)?,
-            label_names: Some(parse_label_names(spec.label_names.as_deref())?),
+            label_names: spec
+                .label_names
+                .as_deref()
+                .map(parse_label_names)
+                .transpose()?,
             buckets: parse_buckets(metric_type, spec.buckets.as_deref())?,
             ttl_ms: parse_ttl(spec.ttl_ms)?,
             max_series: parse_max_series(spec.max_series, series_max)?,
@@ -177,14 +182,17 @@ impl MetricDefinition {
                 self.metric_type, new.metric_type
             ));
         }
-        // What a first sample registered has no unit and no label list yet: they may be added.
+        // What a first sample registered has no unit yet: one may be added. So may a label list where there is none.
         if self.unit != new.unit && !self.auto_registered {
             return Some(format!("unit is '{}', not '{}'", self.unit, new.unit));
         }
         if self.label_names.is_some() && self.label_names != new.label_names {
-            let list = |names: &Option<Vec<String>>| names.as_deref().unwrap_or(&[]).join(", ");
+            let list = |names: &Option<Vec<String>>| match names {
+                Some(names) => format!("[{}]", names.join(", ")),
+                None => "any".to_owned(),
+            };
             return Some(format!(
-                "label_names are [{}], not [{}]",
+                "label_names are {}, not {}",
                 list(&self.label_names),
                 list(&new.label_names)
             ));
@@ -219,8 +227,7 @@ fn parse_text(field: &str, text: Option<&str>, bytes_max: usize) -> Result<Strin
     Ok(text.to_owned())
 }
 
-fn parse_label_names(names: Option<&[String]>) -> Result<Vec<String>> {
-    let names = names.unwrap_or(&[]);
+fn parse_label_names(names: &[String]) -> Result<Vec<String>> {
     if names.len() > limits::LABELS_MAX {
         return Err(Error::invalid(
             "label_names",
@@ -313,6 +320,7 @@ fn parse_max_series(max_series: Option<i64>, series_max: usize) -> Result<usize>
 /// A registered metric and how it is used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorMetricInfo)]
 pub struct MetricInfo {
     /// Its name.
     pub metric: String,
@@ -322,7 +330,7 @@ pub struct MetricInfo {
     pub unit: String,
     /// What it measures; may be empty.
     pub help: String,
-    /// The labels that its samples may carry; absent where any are (registered by its first sample).
+    /// The labels that its samples may carry; absent where any are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_names: Option<Vec<String>>,
     /// Upper bounds of a histogram's buckets; empty otherwise.
@@ -350,6 +358,7 @@ pub struct MetricInfo {
 /// What a registration did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRegisterMetricReply)]
 pub struct RegisterMetricReply {
     /// The metric as registered.
     pub info: MetricInfo,
@@ -358,8 +367,10 @@ pub struct RegisterMetricReply {
 }
 
 /// Lists registered metrics by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorListMetricsRequest)]
 pub struct ListMetricsRequest {
     /// Only names that begin so; at most 128 bytes.
     #[serde(default)]
@@ -403,6 +414,7 @@ impl Listing {
 /// One page of registered metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorListMetricsReply)]
 pub struct ListMetricsReply {
     /// Metrics by name.
     pub metrics: Vec<MetricInfo>,

@@ -10,6 +10,7 @@ use super::limits;
 /// One condition on a label. A label that a series does not have counts as the empty text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorMatcher)]
 pub struct Matcher {
     /// Name of the label.
     pub label: String,

@@ -21,7 +21,7 @@ pub use query::{Aggregate, GetMetricsRequest, Instants, Query, Shape};
 pub use sample::{
     BatchMode, IncrementCounterReply, IncrementCounterRequest, RecordBatchReply,
     RecordBatchRequest, RecordHistogramReply, RecordHistogramRequest, RecordMetricReply, Recorded,
-    Rejected, Sample, SetGaugeReply, SetGaugeRequest,
+    Rejected, Sample, SetGaugeReply, SetGaugeRequest, metric_resources,
 };
 
 pub(crate) use answer::clamp_count;

@@ -12,6 +12,7 @@ use super::matcher::{LabelMatcher, Matcher};
 /// Queries samples. What each aggregate means is stated in `docs/guide-monitor.md`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorGetMetricsRequest)]
 pub struct GetMetricsRequest {
     /// Name of the metric.
     pub metric: String,

@@ -1,8 +1,8 @@
 //! Samples as callers send them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use plinth_core::{Error, ErrorCode, Result};
+use plinth_core::{Error, ErrorCode, Resource, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +13,7 @@ use super::limits;
 /// One sample. Exactly one of `value`, `increment` and `observations` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorSample)]
 pub struct Sample {
     /// Name of the metric: `[a-zA-Z_:][a-zA-Z0-9_:]*`, 1 to 128 bytes; the prefix `plinth_` is Plinth's own.
     pub metric: String,
@@ -35,6 +36,14 @@ pub struct Sample {
     /// `counter`, `gauge` or `histogram`: what the caller takes the metric for. Checked, and used where the name is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_type: Option<String>,
+}
+
+/// The metrics of these names as resources, each once.
+#[must_use]
+pub fn metric_resources<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Resource> {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let resource = |name| Resource::new("metric", name);
+    names.into_iter().map(resource).collect()
 }
 
 /// What a sample carries.
@@ -158,6 +167,7 @@ fn check_observations(observations: &[f64]) -> Result<()> {
 /// What was stored for one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecorded)]
 pub struct Recorded {
     /// The sample's time as stored, unix ms.
     pub timestamp_ms: i64,
@@ -168,6 +178,7 @@ pub struct Recorded {
 /// The answer to one recorded sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecordMetricReply)]
 pub struct RecordMetricReply {
     /// What was stored; durable on disk.
     pub recorded: Recorded,
@@ -198,6 +209,7 @@ impl BatchMode {
 /// Records many samples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecordBatchRequest)]
 pub struct RecordBatchRequest {
     /// 1 to 1,000 samples, in all at most 65,536 observations. Every sample is checked before the first is written.
     pub samples: Vec<Sample>,
@@ -208,6 +220,15 @@ pub struct RecordBatchRequest {
 }
 
 impl RecordBatchRequest {
+    /// The metrics that the batch is about, each once; of an empty batch, which is refused later, all of them.
+    #[must_use]
+    pub fn resources(&self) -> Vec<Resource> {
+        if self.samples.is_empty() {
+            return vec![Resource::all("metric")];
+        }
+        metric_resources(self.samples.iter().map(|sample| sample.metric.as_str()))
+    }
+
     /// Errors: 1001 or 1007 naming the field, where the batch as a whole passes a limit.
     pub(crate) fn check_size(&self) -> Result<()> {
         if self.samples.is_empty() {
@@ -244,6 +265,7 @@ impl RecordBatchRequest {
 /// One sample of a batch that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRejected)]
 pub struct Rejected {
     /// Its place in the batch, from 0.
     pub index: i32,
@@ -272,6 +294,7 @@ impl Rejected {
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecordBatchReply)]
 pub struct RecordBatchReply {
     /// How many samples were stored; durable on disk.
     pub accepted: i32,
@@ -282,6 +305,7 @@ pub struct RecordBatchReply {
 /// Adds to a counter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorIncrementCounterRequest)]
 pub struct IncrementCounterRequest {
     /// Name of the counter.
     pub metric: String,
@@ -315,6 +339,7 @@ impl IncrementCounterRequest {
 /// The counter after an increment.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorIncrementCounterReply)]
 pub struct IncrementCounterReply {
     /// The counter's total after this increment.
     pub total: f64,
@@ -325,6 +350,7 @@ pub struct IncrementCounterReply {
 /// Puts observations into a histogram.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecordHistogramRequest)]
 pub struct RecordHistogramRequest {
     /// Name of the histogram.
     pub metric: String,
@@ -355,6 +381,7 @@ impl RecordHistogramRequest {
 /// The histogram after an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorRecordHistogramReply)]
 pub struct RecordHistogramReply {
     /// How many observations the series has taken in all.
     pub count: i64,
@@ -367,6 +394,7 @@ pub struct RecordHistogramReply {
 /// Sets a gauge.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorSetGaugeRequest)]
 pub struct SetGaugeRequest {
     /// Name of the gauge.
     pub metric: String,
@@ -397,6 +425,7 @@ impl SetGaugeRequest {
 /// The gauge after it was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MonitorSetGaugeReply)]
 pub struct SetGaugeReply {
     /// The time of the stored sample, unix ms.
     pub timestamp_ms: i64,

@@ -22,25 +22,10 @@ use crate::model::{
     ListMetricsReply, ListMetricsRequest, Listing, MetricDefinition, MetricInfo,
     RegisterMetricReply, RegisterMetricRequest, clamp_count,
 };
-use crate::own::OwnMetrics;
 use crate::settings::MonitorSettings;
 use registry::{Change, Registry};
 
 pub use evaluate::{Evaluation, Plan};
-
-/// What a [`MonitorService`] is built from.
-pub struct MonitorParts {
-    /// Where samples are kept.
-    pub backend: Arc<dyn SeriesBackend>,
-    /// Where registrations are kept.
-    pub definitions: Arc<dyn Definitions>,
-    /// Settings, valid.
-    pub settings: MonitorSettings,
-    /// The time.
-    pub clock: SharedClock,
-    /// Plinth's own numbers.
-    pub own: Arc<OwnMetrics>,
-}
 
 /// Records, registers and queries metrics.
 pub struct MonitorService {
@@ -48,22 +33,26 @@ pub struct MonitorService {
     registry: Registry,
     settings: MonitorSettings,
     clock: SharedClock,
-    own: Arc<OwnMetrics>,
     stop: CancellationToken,
     upkeep: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MonitorService {
-    /// Builds the service and starts its upkeep; must be called on a runtime.
-    #[must_use]
-    pub fn start(parts: MonitorParts) -> Arc<Self> {
-        let MonitorParts {
-            backend,
-            definitions,
-            settings,
-            clock,
-            own,
-        } = parts;
+    /// Starts the service with its upkeep, which runs on the runtime of the caller. A control plane that is away does not
+    /// stop it: the registrations of a tenant are then read when it is first seen.
+    ///
+    /// Errors: 1001 naming the setting that is out of its range.
+    pub async fn open(
+        backend: Arc<dyn SeriesBackend>,
+        definitions: Arc<dyn Definitions>,
+        settings: MonitorSettings,
+        clock: SharedClock,
+    ) -> Result<Self, MonitorError> {
+        settings.validate()?;
+        let registry = Registry::new(definitions);
+        if let Err(error) = registry.load_all().await {
+            tracing::warn!(monitor.error = %error, "registered metrics are not read yet");
+        }
         let stop = CancellationToken::new();
         let upkeep = tokio::spawn(keep_up(
             Arc::clone(&backend),
@@ -71,12 +60,11 @@ impl MonitorService {
             settings.upkeep_interval_ms,
             stop.clone(),
         ));
-        Arc::new(Self {
+        Ok(Self {
             backend,
-            registry: Registry::new(definitions),
+            registry,
             settings,
             clock,
-            own,
             stop,
             upkeep: Mutex::new(Some(upkeep)),
         })
@@ -129,17 +117,10 @@ impl MonitorService {
         })
     }
 
-    /// Plinth's own metrics and those of its process, in Prometheus' text format 0.0.4.
+    /// The newest values of a tenant's metrics, in Prometheus' text format 0.0.4, without timestamps. May take a while for
+    /// many series.
     #[must_use]
-    pub fn expose_own(&self) -> String {
-        self.own.expose()
-    }
-
-    /// The newest values of a tenant's metrics, in Prometheus' text format 0.0.4, without timestamps.
-    ///
-    /// Errors: 1012 where the control plane is away and the tenant was not seen before.
-    pub async fn expose_tenant(&self, tenant: &TenantId) -> Result<String, MonitorError> {
-        self.registry.load(tenant).await?;
+    pub fn expose_tenant(&self, tenant: &TenantId) -> String {
         let now_ms = self.clock.now().0;
         let mut exposition = Exposition::default();
         for definition in self.registry.cached_all(tenant) {
@@ -148,7 +129,7 @@ impl MonitorService {
                 exposition.metric(&definition, &series);
             }
         }
-        Ok(exposition.finish())
+        exposition.finish()
     }
 
     /// Stops the upkeep and closes the backend; samples that were accepted are durable by then.
@@ -195,8 +176,8 @@ impl MonitorService {
     }
 }
 
-/// Whether a new registration may take the place of the one that is there. What a first sample registered may be given a
-/// unit and a label list, as long as its series keep to it.
+/// Whether a new registration may take the place of the one that is there. A label list may be given later, as long as
+/// the series keep to it.
 fn check_change(
     known: &MetricDefinition,
     new: &MetricDefinition,
@@ -209,8 +190,11 @@ fn check_change(
     if let Some(difference) = known.difference(new) {
         return Err(conflict(difference));
     }
-    let allowed = new.label_names.as_deref().unwrap_or(&[]);
-    if let Some(other) = labels_in_use.iter().find(|name| !allowed.contains(name)) {
+    let refused = new
+        .label_names
+        .as_ref()
+        .and_then(|allowed| labels_in_use.iter().find(|name| !allowed.contains(name)));
+    if let Some(other) = refused {
         return Err(conflict(format!("has series with the label {other:?}")));
     }
     let same = MetricDefinition {

@@ -16,8 +16,9 @@ const LOAD_ROWS: u32 = 1_000;
 
 type ByName = BTreeMap<String, Arc<MetricDefinition>>;
 
-/// The metrics of every tenant that was seen since the start. A tenant's metrics are loaded when it is first seen, and all
-/// of them, so that an unknown name is known to be unknown.
+/// The metrics of every tenant: all are loaded at the start, those of a tenant that is new since (or of every tenant, where
+/// the control plane was away at the start) when it is first seen. A tenant's metrics are loaded all at once, so that an
+/// unknown name is known to be unknown.
 pub(super) struct Registry {
     definitions: Arc<dyn Definitions>,
     tenants: RwLock<HashMap<TenantId, ByName>>,
@@ -200,6 +201,32 @@ impl Registry {
     /// A metric that is in memory.
     pub(super) fn cached(&self, tenant: &TenantId, name: &str) -> Option<Arc<MetricDefinition>> {
         self.tenants.read().get(tenant)?.get(name).cloned()
+    }
+
+    /// Loads the metrics of all tenants that have some. Errors: 1012 where the control plane is away; then none is kept.
+    pub(super) async fn load_all(&self) -> Result<(), MonitorError> {
+        let mut tenants: HashMap<TenantId, ByName> = HashMap::new();
+        let mut after: Option<(TenantId, String)> = None;
+        loop {
+            let place = after.as_ref().map(|(tenant, name)| (tenant, name.as_str()));
+            let page = self
+                .definitions
+                .list_all(DefinitionKind::Metric, place, LOAD_ROWS)
+                .await?;
+            let Some((tenant, last)) = page.last() else {
+                break;
+            };
+            after = Some((tenant.clone(), last.name.clone()));
+            for (tenant, stored) in page {
+                let definition = read(stored)?;
+                tenants
+                    .entry(tenant)
+                    .or_default()
+                    .insert(definition.name.clone(), Arc::new(definition));
+            }
+        }
+        self.tenants.write().extend(tenants);
+        Ok(())
     }
 
     /// Loads a tenant's metrics where they are not in memory yet.

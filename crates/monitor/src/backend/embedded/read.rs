@@ -142,6 +142,7 @@ impl Progress {
     ) -> Result<(), MonitorError> {
         let mut samples = self.read_chunks(connection, series.id)?;
         samples.extend(in_memory.samples);
+        let samples = in_time_order(samples);
         let weight = samples.iter().map(cost).sum::<u64>();
         self.left = self
             .left
@@ -150,7 +151,6 @@ impl Progress {
                 what: "samples",
                 limit: self.selection.samples_max,
             })?;
-        let samples = in_time_order(samples);
         let (from_ms, to_ms) = (self.selection.from_ms, self.selection.to_ms);
         let begin = samples.partition_point(|sample| sample.at_ms <= from_ms);
         let end = samples.partition_point(|sample| sample.at_ms <= to_ms);
@@ -196,7 +196,8 @@ impl Progress {
         let mut samples = Vec::new();
         for (_, bytes) in &chunks {
             codec::decode_chunk(bytes, &mut samples)?;
-            if u64::try_from(samples.len()).unwrap_or(u64::MAX) > self.left {
+            // Twice, because what is about to be seen double counts once.
+            if u64::try_from(samples.len()).unwrap_or(u64::MAX) / 2 > self.left {
                 return Err(MonitorError::QueryTooLarge {
                     what: "samples",
                     limit: self.selection.samples_max,
