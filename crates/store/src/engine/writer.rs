@@ -199,7 +199,10 @@ impl Writer {
             end,
         } = self;
         drop(receiver);
-        let checkpointed = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        // Another process, or the next engine on this file, may be reading: then the log just stays.
+        let checkpointed = connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         if let Err(cause) = checkpointed {
             // Nothing is lost: the log is replayed at the next start.
             tracing::warn!(store.engine = shared.name, error = %cause, "the last checkpoint failed");
