@@ -41,7 +41,7 @@ struct AuditEntry {
     6: optional string severity
     // Why it ended so, or why it was done; 1 to 4,096 bytes.
     7: optional string reason
-    // Anything more, one JSON value as text. `details`, `before` and `after` have at most 49,152 bytes together and
+    // Anything more, one JSON value as text; `null` counts as absent. `details`, `before` and `after` have at most 49,152 bytes together and
     // nest at most 32 deep. In the record keys are sorted and numbers stand as they were written.
     8: optional string details
     // State of the resource before, one JSON value as text.

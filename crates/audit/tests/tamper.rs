@@ -21,7 +21,6 @@ use rusqlite::Connection;
 use support::{checkpoint, entry, in_directory, log_many, try_directory};
 use tempfile::TempDir;
 
-
 /// The log that the cases copy, and what an honest observer kept of it.
 struct Fixture {
     whole: TempDir,

@@ -57,7 +57,8 @@ pub struct AuditEntry {
     /// Why it ended so, or why it was done; 1 to 4,096 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Anything more. `details`, `before` and `after` have at most 49,152 bytes together and nest at most 32 deep.
+    /// Anything more; null counts as absent. `details`, `before` and `after` have at most 49,152 bytes together and nest
+    /// at most 32 deep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub details: Option<JsonText>,
@@ -245,6 +246,10 @@ fn parse_details(values: [(&str, Option<JsonText>); 3]) -> Result<[Option<JsonTe
             return Err(details_too_large(field));
         }
         let value = value.canonical(field)?;
+        // JSON over HTTP cannot tell null from absent, so neither does the log.
+        if value.as_str() == "null" {
+            continue;
+        }
         bytes += value.as_str().len();
         if bytes > DETAILS_BYTES_MAX {
             return Err(details_too_large(field));
