@@ -108,16 +108,6 @@ async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-fn unwired(call: &Call, envelope: &Envelope) -> Answer {
-    let name = format!("{call:?}");
-    let name = name.split('(').next().unwrap_or_default().to_owned();
-    contract::refuse(
-        &name,
-        support_error(&Error::unsupported("not wired"), &envelope.trace),
-    )
-    .unwrap_or_else(|| Answer::Health(close(Err(Error::unsupported("x")), &envelope.trace)))
-}
-
 /// Names for each method the function that serves it.
 macro_rules! dispatch {
     ($($block:ident { $($method:ident => $function:ident,)* })*) => {
@@ -132,7 +122,6 @@ macro_rules! dispatch {
                     let outcome = guarded(Box::pin(work)).await;
                     Answer::$method(close(outcome, &envelope.trace))
                 } )*)*
-                other => unwired(&other, &envelope),
             }
         }
     };
@@ -168,6 +157,16 @@ dispatch! {
         QueuePeek => peek,
         QueuePurge => purge,
     }
+    monitor {
+        MonitorRecordMetric => record_metric,
+        MonitorRecordBatch => record_batch,
+        MonitorIncrementCounter => increment_counter,
+        MonitorRecordHistogram => record_histogram,
+        MonitorSetGauge => set_gauge,
+        MonitorGetMetrics => get_metrics,
+        MonitorRegisterMetric => register_metric,
+        MonitorListMetrics => list_metrics,
+    }
     audit {
         AuditLogOperation => log_operation,
         AuditLogBatch => log_batch,
@@ -176,6 +175,16 @@ dispatch! {
         AuditExportLogs => export_logs,
         AuditGetStatistics => get_statistics,
         AuditVerify => verify,
+    }
+    db {
+        DbRegisterDatabase => register_database,
+        DbListDatabases => list_databases,
+        DbRemoveDatabase => remove_database,
+        DbExecuteQuery => execute_query,
+        DbExecuteTransaction => execute_transaction,
+        DbAnalyzeQuery => analyze_query,
+        DbGetIndexSuggestions => get_index_suggestions,
+        DbGetSlowQueries => get_slow_queries,
     }
     access {
         AccessCreateTenant => create_tenant,

@@ -25,5 +25,7 @@ pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod convert;
+pub(crate) mod db;
 pub(crate) mod health;
+pub(crate) mod monitor;
 pub(crate) mod queue;
