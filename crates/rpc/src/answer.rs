@@ -66,3 +66,45 @@ pub(crate) fn support_error(error: &Error, trace: &TraceContext) -> SupportError
 fn some<T>(value: T, empty: impl Fn(&T) -> bool) -> Option<T> {
     (!empty(&value)).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use plinth_core::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_an_error_reaches_the_client_but_its_source() {
+        let trace = TraceContext::begin();
+        let error = Error::invalid("items[3].ttl_ms", "must be at least 1")
+            .retry_after_ms(250)
+            .outcome_unknown()
+            .with_detail("limit", "1")
+            .with_source("a secret of ours");
+        let sent = support_error(&error, &trace);
+        assert_eq!(
+            (sent.code, sent.reason.as_str()),
+            (1001, "INVALID_ARGUMENT")
+        );
+        assert_eq!(sent.message, "items[3].ttl_ms: must be at least 1");
+        assert_eq!((sent.retriable, sent.outcome.as_str()), (true, "unknown"));
+        assert_eq!(sent.retry_after_ms, Some(250));
+        let violations = sent.violations.clone().expect("one field");
+        assert_eq!(violations[0].field, "items[3].ttl_ms");
+        let details = sent.details.clone().expect("one detail");
+        assert_eq!(details.get("limit").map(FastStr::as_str), Some("1"));
+        assert_eq!(
+            sent.trace_id.as_deref(),
+            Some(trace.trace_id_hex().as_str())
+        );
+        assert!(!format!("{sent:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_an_error_does_not_have_is_left_out() {
+        let error = Error::new(ErrorCode::Forbidden, "not yours");
+        let sent = support_error(&error, &TraceContext::begin());
+        assert!(sent.violations.is_none() && sent.details.is_none());
+        assert!(sent.retry_after_ms.is_none());
+    }
+}

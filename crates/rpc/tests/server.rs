@@ -212,42 +212,42 @@ async fn settings_that_cannot_work_are_refused_by_name() {
                 frame_bytes_max: 1,
                 ..RpcSettings::default()
             },
-            "rpc.frame_bytes_max",
+            "thrift.frame_bytes_max",
         ),
         (
             RpcSettings {
                 header_bytes_max: 1,
                 ..RpcSettings::default()
             },
-            "rpc.header_bytes_max",
+            "thrift.header_bytes_max",
         ),
         (
             RpcSettings {
                 decoded_bytes_max: 1,
                 ..RpcSettings::default()
             },
-            "rpc.decoded_bytes_max",
+            "thrift.decoded_bytes_max",
         ),
         (
             RpcSettings {
                 receiving_bytes_max: 1,
                 ..RpcSettings::default()
             },
-            "rpc.receiving_bytes_max",
+            "thrift.receiving_bytes_max",
         ),
         (
             RpcSettings {
                 connections_max: 0,
                 ..RpcSettings::default()
             },
-            "rpc.connections_max",
+            "thrift.connections_max",
         ),
         (
             RpcSettings {
                 idle_timeout_ms: 0,
                 ..RpcSettings::default()
             },
-            "rpc.idle_timeout_ms",
+            "thrift.idle_timeout_ms",
         ),
     ];
     for (settings, field) in cases {

@@ -224,15 +224,15 @@ async fn acceptor(files: &RpcTls) -> Result<TlsAcceptor> {
         key: &key,
         client_authorities: authorities.as_deref(),
     };
-    let config =
-        plinth_security::tls::server_config(pem, &[]).map_err(|error| error.in_field("rpc.tls"))?;
+    let config = plinth_security::tls::server_config(pem, &[])
+        .map_err(|error| error.in_field("thrift.tls"))?;
     Ok(TlsAcceptor::from(config))
 }
 
 async fn read(field: &str, path: &std::path::Path) -> Result<Vec<u8>> {
     tokio::fs::read(path).await.map_err(|error| {
         Error::invalid(
-            format!("rpc.tls.{field}"),
+            format!("thrift.tls.{field}"),
             format!("{} cannot be read", path.display()),
         )
         .with_source(error)
