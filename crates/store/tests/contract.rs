@@ -10,7 +10,7 @@
 mod support;
 
 use support::backend::{Backend, with_store};
-use support::{access, definitions, schema};
+use support::{access, definitions, lost, schema};
 
 /// Makes one module per backend with one test per behaviour.
 macro_rules! contract {
@@ -73,6 +73,19 @@ contract! {
     reopened_sqlite = SqliteFile: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
     reopened_postgres = Postgres: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
     reopened_mariadb = MariaDb: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
+}
+
+contract! {
+    lost_postgres = Postgres: lost::{
+        a_write_whose_answer_is_lost_is_unknown,
+        a_transaction_lost_before_its_commit_is_not_applied,
+        a_lost_commit_is_unknown_and_its_repeat_gets_the_first_answer,
+    };
+    lost_mariadb = MariaDb: lost::{
+        a_write_whose_answer_is_lost_is_unknown,
+        a_transaction_lost_before_its_commit_is_not_applied,
+        a_lost_commit_is_unknown_and_its_repeat_gets_the_first_answer,
+    };
 }
 
 #[tokio::test]

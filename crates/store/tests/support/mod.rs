@@ -3,4 +3,5 @@
 pub(crate) mod access;
 pub(crate) mod backend;
 pub(crate) mod definitions;
+pub(crate) mod lost;
 pub(crate) mod schema;
