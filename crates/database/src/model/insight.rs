@@ -6,11 +6,12 @@ use utoipa::ToSchema;
 
 use super::Value;
 
-/// Declares an enumeration with its words on the wire.
+/// Declares an enumeration with its words on the wire. The words are `tt`: the schema's derive does not see into a
+/// `literal`.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$item_doc:meta])* $item:ident = $word:literal, )* }) => {
-        $(#[$doc])*
+    ($(#[$doc:meta])* $name:ident { $( $(#[$item_doc:meta])* $item:ident = $word:tt, )* }) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        $(#[$doc])*
         pub enum $name { $( $(#[$item_doc])* #[serde(rename = $word)] $item, )* }
 
         impl $name {
@@ -69,6 +70,7 @@ words! {
 
 words! {
     /// How much a finding matters. The order is by weight.
+    #[schema(as = FindingSeverity)]
     Severity {
         /// Good to know.
         Info = "info",

@@ -68,11 +68,18 @@ impl DatabaseService {
         let (timeout_ms, isolation, attempts_max) = request.limits()?;
         let database = self.database(&context.caller.tenant, database).await?;
         let clock = &self.settings.clock;
+        let steps = parse_steps(&database, &request.steps)?;
+        // What only reads needs no record: reading again is harmless, and a read-only database could not keep one.
+        let changes = !database.definition.read_only
+            && steps
+                .iter()
+                .any(|(_, statement)| statement.access != Access::Read);
+        let scope = idempotency::scope(context, &(&database.name, &request), clock.now());
         let plan = Plan {
             database: &database,
-            steps: parse_steps(&database, &request.steps)?,
+            steps,
             isolation,
-            scope: idempotency::scope(context, &(&database.name, &request), clock.now()),
+            scope: scope.filter(|_| changes),
             deadline: deadline(context, timeout_ms),
             began_ns: clock.monotonic_ns(),
         };
