@@ -3,9 +3,10 @@
 use plinth_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Declares a choice between words, with its parser that names the field.
+/// Declares a choice between words, with its parser that names the field. The words are `tt`: the schema's derive does
+/// not see into a `literal`.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$word_doc:meta])* $variant:ident = $word:literal, )* }) => {
+    ($(#[$doc:meta])* $name:ident { $( $(#[$word_doc:meta])* $variant:ident = $word:tt, )* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[derive(utoipa::ToSchema)]

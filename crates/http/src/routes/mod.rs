@@ -97,17 +97,20 @@ mod tests {
     #[test]
     fn a_schema_name_means_one_thing() {
         let mut known = BTreeMap::new();
+        let mut ambiguous = Vec::new();
         for (block, routes) in blocks() {
             let components = routes.into_openapi().components.unwrap_or_default();
             for (name, schema) in components.schemas {
                 let schema = serde_json::to_value(schema).expect("it serialises");
-                match known.insert(name.clone(), (block, schema.clone())) {
-                    Some((other, before)) => {
-                        assert_eq!(before, schema, "{name} of {other} and {block}")
-                    }
-                    None => {}
+                let (other, meant) = known.entry(name.clone()).or_insert((block, schema.clone()));
+                if *meant != schema {
+                    ambiguous.push(format!("{name}: {other}, {block}"));
                 }
             }
         }
+        assert!(
+            ambiguous.is_empty(),
+            "name them apart with #[schema(as = …)]: {ambiguous:?}"
+        );
     }
 }
