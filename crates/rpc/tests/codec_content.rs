@@ -13,7 +13,7 @@ use pilota::thrift::{
 };
 use plinth_idl::contract::method;
 use plinth_idl::coupon::CouponServiceRequestRecv;
-use plinth_rpc::codec::{Fault, WireProtocol};
+use plinth_rpc::codec::{CompactOutput, Fault, WireProtocol};
 use support::decoding::{Outcome, all, decoder, limits, next, one};
 use support::frames::{PROTOCOLS, TRANSPORTS, Transport, call, tt_header, wrap};
 use support::values::{Value, smallest};
@@ -49,7 +49,10 @@ fn cache_get(fields: &impl Fields, protocol: WireProtocol) -> Bytes {
     let mut bytes = BytesMut::new();
     match protocol {
         WireProtocol::Binary => body(&mut TBinaryProtocol::new(&mut bytes, false), fields),
-        WireProtocol::Compact => body(&mut TCompactOutputProtocol::new(&mut bytes, false), fields),
+        WireProtocol::Compact => body(
+            &mut CompactOutput(TCompactOutputProtocol::new(&mut bytes, false)),
+            fields,
+        ),
     }
     .expect("writes");
     bytes.freeze()

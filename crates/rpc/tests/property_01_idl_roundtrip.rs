@@ -14,7 +14,7 @@ use pilota::thrift::Message;
 use pilota::thrift::binary::TBinaryProtocol;
 use pilota::thrift::compact::TCompactOutputProtocol;
 use plinth_idl::contract::{METHODS, STRUCTS, StructSchema, StructVisitor, TypeSchema, with_type};
-use plinth_rpc::codec::{CheckedInput, Fault, Inspection, Inspector, WireProtocol};
+use plinth_rpc::codec::{CheckedInput, CompactOutput, Fault, Inspection, Inspector, WireProtocol};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use support::frames::PROTOCOLS;
@@ -64,9 +64,9 @@ impl StructVisitor for Again {
         let mut out = BytesMut::new();
         match self.protocol {
             WireProtocol::Binary => value.encode(&mut TBinaryProtocol::new(&mut out, false)),
-            WireProtocol::Compact => {
-                value.encode(&mut TCompactOutputProtocol::new(&mut out, false))
-            }
+            WireProtocol::Compact => value.encode(&mut CompactOutput(TCompactOutputProtocol::new(
+                &mut out, false,
+            ))),
         }
         .map_err(|error| error.to_string())?;
         Ok(out.freeze())

@@ -9,17 +9,17 @@ use pilota::thrift::{
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use volo_thrift::codec::Encoder;
-use volo_thrift::codec::default::framed::{FramedEncoder, MakeFramedCodec};
-use volo_thrift::codec::default::thrift::{MakeThriftCodec, ThriftCodec};
-use volo_thrift::codec::default::ttheader::{MakeTTHeaderCodec, TTHeaderEncoder};
-use volo_thrift::codec::default::{MakeZeroCopyCodec, ZeroCopyEncoder};
+use volo_thrift::codec::default::ZeroCopyEncoder;
+use volo_thrift::codec::default::framed::FramedEncoder;
+use volo_thrift::codec::default::ttheader::TTHeaderEncoder;
 use volo_thrift::context::ThriftContext;
 use volo_thrift::{EntryMessage, ThriftMessage};
 
 use super::CodecLimits;
+use super::output::MessageEncoder;
 
-/// Volo's encoders: they look into the context for what the decoder found.
-type Layers = TTHeaderEncoder<FramedEncoder<ThriftCodec>>;
+/// Volo's encoders of headers and frames look into the context for what the decoder found.
+type Layers = TTHeaderEncoder<FramedEncoder<MessageEncoder>>;
 
 /// Writes the replies of one connection.
 pub struct CheckedEncoder<W> {
@@ -32,11 +32,11 @@ pub struct CheckedEncoder<W> {
 
 impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
     pub(crate) fn new(writer: W, limits: &CodecLimits) -> Self {
-        let codec = MakeFramedCodec::new(MakeThriftCodec::new()).with_max_frame_size(i32::MAX);
-        let (layers, _decoder) = MakeTTHeaderCodec::new(codec).make_codec();
+        // The frame's limit is checked here, for every transport.
+        let framed = FramedEncoder::new(MessageEncoder, i32::MAX);
         Self {
             writer,
-            layers,
+            layers: TTHeaderEncoder::new(framed),
             buffer: LinkedBytes::new(),
             frame_bytes_max: limits.frame_bytes_max,
             write_timeout: limits.write_timeout,

@@ -19,6 +19,7 @@ pub(crate) mod fault;
 pub(crate) mod header;
 mod input;
 mod inspect;
+mod output;
 mod wire;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use self::fault::{Fault, Refusal};
 pub use self::header::CallHeaders;
 pub use self::input::CheckedInput;
 pub use self::inspect::{Inspection, Inspector};
+pub use self::output::CompactOutput;
 pub use self::wire::WireProtocol;
 
 use crate::settings::RpcSettings;

@@ -6,7 +6,7 @@ use pilota::thrift::binary::TBinaryProtocol;
 use pilota::thrift::compact::TCompactOutputProtocol;
 use pilota::thrift::{TMessageIdentifier, TMessageType, TOutputProtocol, ThriftException};
 use plinth_idl::contract::{MethodSchema, TypeSchema};
-use plinth_rpc::codec::WireProtocol;
+use plinth_rpc::codec::{CompactOutput, WireProtocol};
 
 use super::values::{Value, write};
 
@@ -78,7 +78,7 @@ pub(crate) fn message(
             body(&mut output).expect("writes");
         }
         WireProtocol::Compact => {
-            let mut output = TCompactOutputProtocol::new(&mut bytes, false);
+            let mut output = CompactOutput(TCompactOutputProtocol::new(&mut bytes, false));
             output.write_message_begin(&identifier).expect("writes");
             body(&mut output).expect("writes");
         }

@@ -10,7 +10,7 @@ use pilota::thrift::{
     TStructIdentifier, TType, ThriftException,
 };
 use plinth_idl::contract::{FieldSchema, StructSchema, TypeSchema};
-use plinth_rpc::codec::{CheckedInput, WireProtocol};
+use plinth_rpc::codec::{CheckedInput, CompactOutput, WireProtocol};
 use proptest::prelude::*;
 
 /// Levels below which generated values of a type that holds itself end.
@@ -155,7 +155,7 @@ pub(crate) fn encode(
     match protocol {
         WireProtocol::Binary => write(&mut TBinaryProtocol::new(&mut bytes, false), &kind, value),
         WireProtocol::Compact => write(
-            &mut TCompactOutputProtocol::new(&mut bytes, false),
+            &mut CompactOutput(TCompactOutputProtocol::new(&mut bytes, false)),
             &kind,
             value,
         ),
