@@ -192,8 +192,9 @@ fn batches_and_keys<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run,
         let (audit, name) = (rig.client.audit(), rig.name("batch"));
         let receipts = audit.log_batch(&vec![entry(&name); 3], None).await?;
         let steps: Vec<i64> = receipts
-            .windows(2)
-            .map(|pair| pair[1].index - pair[0].index)
+            .iter()
+            .zip(receipts.iter().skip(1))
+            .map(|(before, after)| after.index - before.index)
             .collect();
         log.note(steps);
         let mut bad = vec![entry(&name); 3];
