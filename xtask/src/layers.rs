@@ -67,7 +67,9 @@ pub(crate) const TABLE: &[Row] = &[
     row("http", BLOCKS_AND_GATE, TEST_TOOLS),
     row("client", &["idl"], TEST_TOOLS),
     row("testkit", &["client"], &[]),
-    row("merchant-onboarding", &["client"], &["testkit"]),
+    // The example starts, kills and restarts a Plinth of its own, which is what the test kit does.
+    row("merchant-onboarding", &["client", "testkit"], &[]),
+    row("benches", &["client", "testkit"], &[]),
     row("xtask", &["client"], &[]),
     row("plinth", ALL, ALL),
 ];

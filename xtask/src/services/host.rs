@@ -283,3 +283,47 @@ fn start_ticks(pid: u32) -> Option<u64> {
 fn pause() {
     std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_move_where_the_products_users_may_not_pass() -> Result<()> {
+        let closed = private_folder(Path::new("/var/tmp"))?;
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700))?;
+        let chosen = home(&closed)?;
+        if is_root()? {
+            assert!(chosen.starts_with("/var/tmp") && chosen != closed);
+            assert_eq!(fs::metadata(&chosen)?.permissions().mode() & 0o777, 0o711);
+            fs::remove_dir(&chosen)?;
+        } else {
+            assert_eq!(chosen, closed);
+        }
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o711))?;
+        assert_eq!(home(&closed)?, closed);
+        Ok(fs::remove_dir(&closed)?)
+    }
+
+    #[test]
+    fn a_process_is_told_from_a_later_one_with_its_id() -> Result<()> {
+        let mut child = Command::new("sleep").arg("60").spawn()?;
+        let ticks = start_ticks(child.id()).context("runs")?;
+        assert!(is_alive(child.id(), ticks));
+        assert!(!is_alive(child.id(), ticks + 1));
+        child.kill()?;
+        child.wait()?;
+        assert!(!is_alive(child.id(), ticks));
+        Ok(())
+    }
+
+    #[test]
+    fn a_port_is_kept_while_it_is_free() -> Result<()> {
+        let port = free_port(None)?;
+        assert_eq!(free_port(Some(port))?, port);
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        assert_ne!(free_port(Some(port))?, port);
+        drop(taken);
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Load: requests over connections that are kept, one under way on each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Largest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How an answer ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Framing {
+    /// A length before the message.
+    Thrift,
+    /// A header with `content-length`.
+    Http,
+}
+
+/// One kind of request, sent many times.
+#[derive(Clone)]
+pub(crate) struct Load {
+    /// Where to.
+    pub(crate) address: String,
+    /// The request.
+    pub(crate) frame: Vec<u8>,
+    /// How its answer ends.
+    pub(crate) framing: Framing,
+    /// Over how many connections.
+    pub(crate) connections: usize,
+    /// How often.
+    pub(crate) requests: usize,
+}
+
+impl Load {
+    /// Runs once and returns requests a second. Errors: an answer is not what a success looks like.
+    pub(crate) async fn run(&self) -> Result<f64> {
+        let mut streams = Vec::new();
+        for _ in 0..self.connections {
+            let stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        let left = Arc::new(AtomicUsize::new(self.requests));
+        let began = Instant::now();
+        let mut workers = tokio::task::JoinSet::new();
+        for stream in streams {
+            workers.spawn(work(stream, self.clone(), Arc::clone(&left)));
+        }
+        while let Some(worker) = workers.join_next().await {
+            worker??;
+        }
+        Ok(rate(self.requests, began))
+    }
+}
+
+fn rate(requests: usize, began: Instant) -> f64 {
+    let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+    f64::from(requests) / began.elapsed().as_secs_f64()
+}
+
+/// Takes one request from what is left.
+fn take(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(1)
+    })
+    .is_ok()
+}
+
+async fn work(mut stream: TcpStream, load: Load, left: Arc<AtomicUsize>) -> Result<()> {
+    let mut answer = vec![0; ANSWER_BYTES_MAX];
+    while take(&left) {
+        stream.write_all(&load.frame).await?;
+        let mut filled = 0;
+        loop {
+            let room = answer.get_mut(filled..).unwrap_or_default();
+            let read = stream.read(room).await?;
+            ensure!(read > 0, "the server closed the connection");
+            filled += read;
+            let seen = answer.get(..filled).unwrap_or_default();
+            if let Some(length) = length(seen, load.framing)?
+                && filled >= length
+            {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The length of an answer, once it can be told. Errors: the answer is no success.
+fn length(seen: &[u8], framing: Framing) -> Result<Option<usize>> {
+    match framing {
+        Framing::Thrift => {
+            let Some((head, body)) = seen.split_first_chunk::<4>() else {
+                return Ok(None);
+            };
+            // A reply begins with 0x80 0x01 0x00 0x02; an exception of the protocol ends with 3.
+            if let Some(kind) = body.get(3)
+                && *kind != 2
+            {
+                bail!("the server answered with an exception");
+            }
+            Ok(Some(4 + usize::try_from(u32::from_be_bytes(*head))?))
+        }
+        Framing::Http => {
+            let text = String::from_utf8_lossy(seen);
+            let Some(end) = text.find("\r\n\r\n") else {
+                return Ok(None);
+            };
+            ensure!(
+                text.starts_with("HTTP/1.1 200"),
+                "the server answered {text}"
+            );
+            let header = text.get(..end).unwrap_or_default();
+            let length = header
+                .lines()
+                .find_map(|line| {
+                    line.to_ascii_lowercase()
+                        .strip_prefix("content-length: ")?
+                        .parse::<usize>()
+                        .ok()
+                })
+                .context("an answer without its length")?;
+            Ok(Some(end + 4 + length))
+        }
+    }
+}
+
+/// Runs a call many times, so many at once, and returns calls a second.
+pub(crate) async fn concurrently<F, Fut>(at_once: usize, calls: usize, call: F) -> Result<f64>
+where
+    F: Fn(usize) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Result<()>> + Send,
+{
+    let left = Arc::new(AtomicUsize::new(calls));
+    let began = Instant::now();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..at_once {
+        let (left, call) = (Arc::clone(&left), call.clone());
+        workers.spawn(async move {
+            while take(&left) {
+                call(left.load(Ordering::Relaxed)).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker??;
+    }
+    Ok(rate(calls, began))
+}

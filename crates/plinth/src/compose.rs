@@ -1,0 +1,321 @@
+//! Every part, built bottom-up in one place: foundations, blocks, gate, edges.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use plinth_audit::{AuditHandles, AuditLocation, AuditService};
+use plinth_cache::{CacheService, MemoryCache};
+use plinth_core::{MetricSink, SharedClock, SystemClock};
+use plinth_database::{DatabaseService, DatabaseSettings};
+use plinth_gate::access::{AccessService, FirstKey};
+use plinth_gate::{Gate, GateParts};
+use plinth_monitor::{MonitorService, OwnMetrics};
+use plinth_outbound::OutboundClient;
+use plinth_queue::{QueueService, QueueServiceParts};
+use plinth_resilience::HealthRegistry;
+use plinth_security::{Entropy, RoleBook, SystemEntropy};
+use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::data_dir::DataDir;
+use crate::settings::Settings;
+
+/// The file of the control plane.
+const CONTROL_FILE: &str = "control.db";
+/// The file of the queue.
+const QUEUE_FILE: &str = "queue.db";
+/// The file of the metrics.
+const MONITOR_FILE: &str = "monitor.db";
+/// The directory of the audit log.
+const AUDIT_ROOM: &str = "audit";
+/// The directory of registered SQLite databases.
+const DATABASES_ROOM: &str = "databases";
+
+/// Where the blocks keep what they must not lose.
+pub(crate) enum Keeping {
+    /// In files of the data directory.
+    Files,
+    /// In memory, for callers' tests.
+    Memory,
+}
+
+/// The parts of a running instance.
+pub(crate) struct Plinth {
+    /// The pipeline of every request.
+    pub(crate) gate: Arc<Gate>,
+    /// Tenants, keys and roles.
+    pub(crate) access: Arc<AccessService>,
+    /// State of the instance.
+    pub(crate) health: Arc<HealthRegistry>,
+    /// The key of the first start, to be shown once.
+    pub(crate) first_key: Option<FirstKey>,
+    cache: Arc<CacheService>,
+    queue: Arc<QueueService>,
+    monitor: Arc<MonitorService>,
+    audit: Arc<AuditService>,
+    database: Arc<DatabaseService>,
+    metrics: Arc<OwnMetrics>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What all parts share.
+struct Handles {
+    clock: SharedClock,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<OwnMetrics>,
+    health: Arc<HealthRegistry>,
+}
+
+impl Handles {
+    fn sink(&self) -> Arc<dyn MetricSink> {
+        Arc::clone(&self.metrics) as Arc<dyn MetricSink>
+    }
+}
+
+impl Plinth {
+    /// Builds an instance over a data directory that the caller holds until [`Plinth::close`] is done.
+    ///
+    /// Errors: a file cannot be opened, is of a later release, or is not what was written.
+    pub(crate) async fn build(
+        settings: &Settings,
+        place: &DataDir,
+        keeping: &Keeping,
+    ) -> Result<Self> {
+        let clock = SystemClock::shared();
+        let handles = Handles {
+            health: HealthRegistry::new(Arc::clone(&clock)),
+            entropy: Arc::new(SystemEntropy),
+            metrics: Arc::new(OwnMetrics::new(Arc::clone(&clock))),
+            clock,
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let control = open_control(settings, place, keeping, &handles).await?;
+        let definitions: Arc<dyn Definitions> = Arc::clone(&control) as _;
+        let audit = open_audit(settings, place, keeping, &handles).await?;
+        let memory = MemoryCache::new(&settings.cache, Arc::clone(&handles.clock));
+        tasks.spawn(Arc::clone(&memory).sweep_until(stop.clone()));
+        handles.health.component("cache").up();
+        let queue = open_queue(settings, place, keeping, &handles, &definitions).await?;
+        let monitor = open_monitor(settings, place, keeping, &handles, &definitions).await?;
+        let database = open_database(settings, place, &handles, definitions)?;
+        let roles = Arc::new(RoleBook::built_in());
+        let gate = Arc::new(Gate::new(GateParts {
+            settings: settings.gate.clone(),
+            roles: Arc::clone(&roles),
+            directory: Arc::clone(&control) as _,
+            audit: Arc::clone(&audit) as _,
+            metrics: handles.sink(),
+            clock: Arc::clone(&handles.clock),
+        })?);
+        let access = Arc::new(AccessService::new(
+            control,
+            roles,
+            gate.credentials().clone(),
+            Arc::clone(&handles.clock),
+            handles.entropy,
+        ));
+        let first_key = access
+            .bootstrap()
+            .await
+            .context("cannot create the first key")?;
+        Ok(Self {
+            gate,
+            access,
+            health: handles.health,
+            first_key,
+            cache: Arc::new(CacheService::new(memory)),
+            queue,
+            monitor,
+            audit,
+            database,
+            metrics: handles.metrics,
+            tasks,
+            stop,
+        })
+    }
+
+    /// What the Thrift edge calls.
+    pub(crate) fn rpc_services(&self) -> plinth_rpc::Services {
+        plinth_rpc::Services {
+            gate: Arc::clone(&self.gate),
+            cache: Arc::clone(&self.cache),
+            queue: Arc::clone(&self.queue),
+            monitor: Arc::clone(&self.monitor),
+            audit: Arc::clone(&self.audit),
+            database: Arc::clone(&self.database),
+            access: Arc::clone(&self.access),
+            health: Arc::clone(&self.health),
+        }
+    }
+
+    /// What the HTTP edge calls.
+    pub(crate) fn http_services(&self) -> plinth_http::Services {
+        let (monitor, metrics) = (Arc::clone(&self.monitor), Arc::clone(&self.metrics));
+        plinth_http::Services {
+            gate: Arc::clone(&self.gate),
+            cache: Arc::clone(&self.cache),
+            queue: Arc::clone(&self.queue),
+            monitor: Arc::clone(&self.monitor),
+            audit: Arc::clone(&self.audit),
+            database: Arc::clone(&self.database),
+            access: Arc::clone(&self.access),
+            health: Arc::clone(&self.health),
+            metrics_text: Arc::new(move |tenant| {
+                let mut text = metrics.expose();
+                if let Some(tenant) = tenant {
+                    text.push_str(&monitor.expose_tenant(tenant));
+                }
+                text
+            }),
+        }
+    }
+
+    /// Lets go who waits for something to happen, so that the edges can drain.
+    pub(crate) fn stop_waiting(&self) {
+        self.queue.stop_waiting();
+    }
+
+    /// Ends the blocks in the order in which they use each other, and closes their files.
+    pub(crate) async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.queue.close().await;
+        self.database.close().await;
+        self.monitor.close().await;
+        self.gate.close().await;
+        self.audit.close().await;
+        self.tasks.wait().await;
+    }
+}
+
+/// Where an engine keeps its file.
+fn location(place: &DataDir, keeping: &Keeping, file: &str) -> EngineLocation {
+    match keeping {
+        Keeping::Files => EngineLocation::File(place.path().join(file)),
+        Keeping::Memory => EngineLocation::Memory,
+    }
+}
+
+async fn open_control(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+) -> Result<Arc<ControlStore>> {
+    let file = place.path().join(CONTROL_FILE);
+    let url = match keeping {
+        Keeping::Memory => "sqlite::memory:".to_owned(),
+        Keeping::Files if settings.control.url.is_empty() => {
+            format!("sqlite://{}?mode=rwc", file.display())
+        }
+        Keeping::Files => settings.control.url.clone(),
+    };
+    let store = ControlStore::open(&url, Arc::clone(&handles.clock)).await;
+    handles.health.essential_component("control").up();
+    Ok(Arc::new(store.context("cannot open the control plane")?))
+}
+
+async fn open_audit(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+) -> Result<Arc<AuditService>> {
+    let location = match keeping {
+        Keeping::Files => AuditLocation::Directory(place.room(AUDIT_ROOM)?),
+        Keeping::Memory => AuditLocation::Memory,
+    };
+    let audit_handles = AuditHandles {
+        clock: Arc::clone(&handles.clock),
+        metrics: handles.sink(),
+        entropy: Arc::clone(&handles.entropy),
+        health: handles.health.essential_component("audit"),
+    };
+    let audit = AuditService::open(&settings.audit, location, audit_handles).await;
+    Ok(Arc::new(audit.context("cannot open the audit log")?))
+}
+
+async fn open_queue(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+    definitions: &Arc<dyn Definitions>,
+) -> Result<Arc<QueueService>> {
+    let backend = plinth_queue::backend::embedded::EmbeddedBackend::open(
+        plinth_queue::backend::embedded::EmbeddedOptions {
+            location: location(place, keeping, QUEUE_FILE),
+            limits: EngineLimits::default(),
+            clock: Arc::clone(&handles.clock),
+            entropy: Arc::clone(&handles.entropy),
+            metrics: handles.sink(),
+        },
+    )
+    .await
+    .context("cannot open the queue")?;
+    let outbound = OutboundClient::new(settings.outbound.clone(), Arc::clone(&handles.clock))
+        .context("cannot make the client for webhooks")?;
+    let queue = QueueService::open(QueueServiceParts {
+        backend: Arc::new(backend),
+        definitions: Arc::clone(definitions),
+        outbound,
+        clock: Arc::clone(&handles.clock),
+    })
+    .await
+    .context("cannot start the queue")?;
+    handles.health.component("queue").up();
+    Ok(Arc::new(queue))
+}
+
+async fn open_monitor(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+    definitions: &Arc<dyn Definitions>,
+) -> Result<Arc<MonitorService>> {
+    let backend = plinth_monitor::backend::embedded::EmbeddedBackend::open(
+        plinth_monitor::backend::embedded::EmbeddedOptions {
+            location: location(place, keeping, MONITOR_FILE),
+            settings: settings.monitor.clone(),
+            clock: Arc::clone(&handles.clock),
+            metrics: handles.sink(),
+        },
+    )
+    .await
+    .context("cannot open the metrics")?;
+    let monitor = MonitorService::open(
+        Arc::new(backend),
+        Arc::clone(definitions),
+        settings.monitor.clone(),
+        Arc::clone(&handles.clock),
+    )
+    .await
+    .context("cannot start the metrics")?;
+    handles.health.component("monitor").up();
+    Ok(Arc::new(monitor))
+}
+
+fn open_database(
+    settings: &Settings,
+    place: &DataDir,
+    handles: &Handles,
+    definitions: Arc<dyn Definitions>,
+) -> Result<Arc<DatabaseService>> {
+    let configured = &settings.database.sqlite_directory;
+    let sqlite_directory: PathBuf = if configured.as_os_str().is_empty() {
+        place.room(DATABASES_ROOM)?
+    } else {
+        configured.clone()
+    };
+    handles.health.component("database").up();
+    Ok(Arc::new(DatabaseService::new(DatabaseSettings {
+        sqlite_directory,
+        definitions,
+        clock: Arc::clone(&handles.clock),
+        metrics: handles.sink(),
+    })))
+}

@@ -1,0 +1,71 @@
+//! The reference flow over both transports, with Plinth killed in the middle: every proof must hold.
+//!
+//! The plinth program is built by the same `cargo test --workspace` run; `PLINTH_BINARY` names another one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program beside the example's own in the target directory.
+fn plinth() -> PathBuf {
+    if let Some(named) = std::env::var_os("PLINTH_BINARY") {
+        return named.into();
+    }
+    let example = Path::new(env!("CARGO_BIN_EXE_merchant-onboarding"));
+    let built = example.with_file_name("plinth");
+    assert!(
+        built.is_file(),
+        "{} is missing: run `cargo build -p plinth`",
+        built.display()
+    );
+    built
+}
+
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_merchant-onboarding"))
+        .args(arguments)
+        .output()
+        .expect("runs");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+fn check(transport: &str) {
+    let plinth = plinth();
+    let (holds, said) = run(&[
+        "--plinth",
+        plinth.to_str().expect("a path"),
+        "--transport",
+        transport,
+        "--applications",
+        "60",
+        "--concurrency",
+        "8",
+        "--kill-plinth",
+    ]);
+    assert!(holds, "{said}");
+    assert!(said.contains("killed and restarted"), "{said}");
+    assert!(!said.contains("FAILS"), "{said}");
+}
+
+#[test]
+fn every_proof_holds_over_thrift_when_plinth_is_killed() {
+    check("thrift");
+}
+
+#[test]
+fn every_proof_holds_over_http_when_plinth_is_killed() {
+    check("http");
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    for arguments in [
+        &[][..],
+        &["--plinth", "x", "--applications", "0"],
+        &["--server", "x"],
+    ] {
+        assert!(!run(arguments).0, "{arguments:?}");
+    }
+}
