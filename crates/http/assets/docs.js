@@ -113,7 +113,7 @@ function sample(node, depth = 0) {
   if (type === "array") return depth < DEPTH_MAX ? [sample(schema.items, depth + 1)] : [];
   if (type === "integer" || type === "number") return schema.minimum || 1;
   if (type === "boolean") return false;
-  if (type === "string") return "text";
+  if (type === "string") return schema.format === "byte" ? "dGV4dA==" : "text";
   const { properties, required } = shape(schema);
   const made = {};
   if (depth < DEPTH_MAX) for (const name of Object.keys(properties)) if (required.includes(name)) made[name] = sample(properties[name], depth + 1);
@@ -270,6 +270,8 @@ function filter(event) {
   const words = event.target.value.toLowerCase();
   for (const link of document.querySelectorAll("#list a")) link.classList.toggle("hidden", !`${link.textContent} ${link.title}`.toLowerCase().includes(words));
   for (const operation of document.querySelectorAll("details.operation")) operation.classList.toggle("hidden", !`${operation.id} ${operation.firstChild.textContent}`.toLowerCase().includes(words));
+  // A heading without a hit below it goes too.
+  for (const group of document.querySelectorAll("#list > div, section")) group.classList.toggle("hidden", !group.querySelector("a:not(.hidden), details.operation:not(.hidden)"));
 }
 
 function turnTheme() {

@@ -14,7 +14,7 @@ use crate::services::Services;
 
 /// What the pages may load: their own script and style, and the API they describe.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const HTML: &str = "text/html; charset=utf-8";
