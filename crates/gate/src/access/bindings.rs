@@ -23,7 +23,7 @@ impl AccessService {
         let principal = PrincipalId::parse(&request.principal)?;
         let role = self.roles.require("role", &request.role)?;
         self.check_may_grant(&ctx.caller, role)?;
-        let _place = self.begin_change().await?;
+        let _change = self.begin_change().await?;
         let mut held = self.roles_of(&ctx.caller.tenant, &principal).await?;
         held.push(RoleName::clone(&role.name));
         self.check_separation(&held)?;
@@ -33,10 +33,11 @@ impl AccessService {
             granted_by: Some(ctx.caller.principal.id.clone()),
             granted_at: self.clock.now(),
         };
-        let bound = self.directory.bind_role(&ctx.caller.tenant, &binding).await;
-        // Also after a failure: whether the change was made may not be known.
-        self.credentials.forget_all();
-        bound.map(|created| BindRoleReply { created })
+        let created = self
+            .directory
+            .bind_role(&ctx.caller.tenant, &binding)
+            .await?;
+        Ok(BindRoleReply { created })
     }
 
     /// Takes a role from a principal.
@@ -51,16 +52,15 @@ impl AccessService {
         let role = self.roles.require("role", &request.role)?;
         self.check_may_grant(&ctx.caller, role)?;
         let tenant = &ctx.caller.tenant;
-        let _place = self.begin_change().await?;
+        let _change = self.begin_change().await?;
         if &*role.name == OWNER {
             self.check_not_last_owner(tenant, &principal).await?;
         }
-        let unbound = self
+        let removed = self
             .directory
             .unbind_role(tenant, &principal, &role.name)
-            .await;
-        self.credentials.forget_all();
-        unbound.map(|removed| UnbindRoleReply { removed })
+            .await?;
+        Ok(UnbindRoleReply { removed })
     }
 
     /// Lists bindings of the tenant. Errors: 1001.

@@ -29,7 +29,7 @@ impl AccessService {
         let roles = self.parse_roles(&request.roles)?;
         let expires_at = parse_expiry(request.expires_in_ms, now)?;
 
-        let _place = self.begin_change().await?;
+        let _change = self.begin_change().await?;
         let mut held = self.roles_of(&ctx.caller.tenant, &principal.id).await?;
         held.extend(roles.iter().cloned());
         self.check_holder(&ctx.caller, &held)?;
@@ -51,7 +51,6 @@ impl AccessService {
             .directory
             .create_key(&new_key, scope.as_ref().map(|scope| (scope, &*answer)))
             .await?;
-        self.credentials.forget_all();
         let (created, _) = created_key(creation, &new_key, text)?;
         Ok(CreateKeyReply { created })
     }
@@ -101,15 +100,12 @@ impl AccessService {
         request: RevokeKeyRequest,
     ) -> Result<RevokeKeyReply> {
         let key = parse_key_id(&request.key_id)?;
-        let _place = self.begin_change().await?;
+        let _change = self.begin_change().await?;
         let now = self.clock.now();
-        let revoked = self
-            .directory
+        self.directory
             .revoke_key(&ctx.caller.tenant, &key, now)
-            .await;
-        // Also after a failure: whether the change was made may not be known.
-        self.credentials.forget_all();
-        revoked.map(|()| RevokeKeyReply {})
+            .await?;
+        Ok(RevokeKeyReply {})
     }
 
     fn parse_roles(&self, names: &[String]) -> Result<Vec<RoleName>> {

@@ -45,6 +45,19 @@ pub struct FirstKey {
     pub text: KeyText,
 }
 
+/// A change of access under way. When it ends, in whatever way, every cached decision is dropped: also after a failure and
+/// after a deadline it may have been made.
+pub(super) struct Change<'a> {
+    _place: SemaphorePermit<'a>,
+    credentials: &'a CredentialCache,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.credentials.forget_all();
+    }
+}
+
 /// What is stored as the first answer to an idempotency key: everything but the text of the key.
 #[derive(Serialize, Deserialize)]
 struct FirstAnswer {
@@ -118,7 +131,7 @@ impl AccessService {
             created_at: self.clock.now(),
         };
         let (key, text) = self.first_key_of(&tenant)?;
-        let _place = self.begin_change().await?;
+        let _change = self.begin_change().await?;
         let scope = scope(ctx, &request, tenant.created_at)?;
         let answer = first_answer(&key)?;
         let creation = self
@@ -164,8 +177,11 @@ impl AccessService {
     }
 
     /// Waits until no other change of access is under way on this instance.
-    pub(super) async fn begin_change(&self) -> Result<SemaphorePermit<'_>> {
-        self.changes.acquire().await.map_err(Error::internal)
+    pub(super) async fn begin_change(&self) -> Result<Change<'_>> {
+        Ok(Change {
+            _place: self.changes.acquire().await.map_err(Error::internal)?,
+            credentials: &self.credentials,
+        })
     }
 
     fn first_key_of(&self, tenant: &TenantRecord) -> Result<(NewKey, KeyText)> {
