@@ -4,6 +4,7 @@
 //! there on it is durable and acknowledged. [`integrator`]: within a second it stands in entry bundles and tiles, under a
 //! checkpoint that is signed, kept and published in this order. [`indexer`]: it stands in the query index.
 
+pub(crate) mod condition;
 pub mod files;
 pub mod indexer;
 pub mod integrator;

@@ -22,9 +22,10 @@ use tokio_util::task::TaskTracker;
 use crate::backend::AuditIndex;
 use crate::backend::sqlite::SqliteIndex;
 use crate::error::AuditError;
+use crate::log::condition::Condition;
 use crate::log::files::{Directory, LogFiles, Memory};
 use crate::log::indexer::Indexer;
-use crate::log::integrator::Integrator;
+use crate::log::integrator::{Integrator, blocking};
 use crate::log::key;
 use crate::log::sequencer::{self, Sequencer};
 use crate::tree::note::check_key_name;
@@ -133,8 +134,7 @@ impl AuditService {
         settings.check()?;
         let origin = settings.origin.clone();
         let given = handles.clone();
-        let parts =
-            crate::log::integrator::blocking(move || open_parts(&origin, location, &given)).await?;
+        let parts = blocking(move || open_parts(&origin, location, &given)).await?;
         Self::with_parts(settings, parts, handles).await
     }
 
@@ -145,19 +145,22 @@ impl AuditService {
         handles: AuditHandles,
     ) -> Result<Self, AuditError> {
         settings.check()?;
-        let engine = Engine::open(EngineOptions {
+        let options = EngineOptions {
             name: "audit",
             location: parts.log,
             migrations: sequencer::MIGRATIONS,
             metrics: Arc::clone(&handles.metrics),
             limits: EngineLimits::default(),
-        })?;
+        };
+        let engine = blocking(move || Ok(Engine::open(options)?)).await?;
         let sequencer = Sequencer::open(engine, Arc::clone(&handles.clock)).await?;
+        let condition = Arc::new(Condition::new(handles.health.clone()));
         let (integrator, writer) = Integrator::open(
             sequencer.clone(),
             parts.files,
             parts.signer,
             handles.clone(),
+            Arc::clone(&condition),
             settings.integration_interval_ms,
         )
         .await?;
@@ -166,6 +169,7 @@ impl AuditService {
             integrator.files(),
             Arc::clone(&parts.index),
             handles.clone(),
+            condition,
             integrator.published(),
         )
         .await?;
@@ -173,7 +177,6 @@ impl AuditService {
         tasks.spawn(Arc::clone(&integrator).run(writer, stop.clone()));
         tasks.spawn(Arc::clone(&indexer).run(stop.clone()));
         tasks.close();
-        handles.health.up();
         Ok(Self {
             handles,
             sequencer,

@@ -61,6 +61,16 @@ async fn refusal(service: &AuditService, entry: AuditEntry) -> Error {
     refused.expect_err("is refused").into()
 }
 
+/// Records an entry and measures the part of its leaf that the caller filled.
+async fn body_bytes(service: &AuditService, entry: AuditEntry) -> usize {
+    let request = GetRecordRequest {
+        record: log(service, "shop", entry).await.id,
+    };
+    let reply = service.get_record(&context("shop"), request).await;
+    let leaf = String::from_utf8(reply.expect("finds").proof.entry.to_vec()).expect("text");
+    leaf.len() - leaf.find("\"id\":").expect("begins with the id")
+}
+
 #[test]
 fn a_record_comes_back_with_every_field() {
     check(|service| async move {
@@ -297,25 +307,23 @@ fn sizes_are_taken_at_the_limit_and_refused_one_past_it() {
             (ErrorCode::TooLarge, "entry.after")
         );
 
-        // A reason of quotation marks takes twice its bytes; what counts for the whole is the leaf.
+        // Quotation marks take twice their bytes as JSON; what counts for the whole is the leaf's body.
         let mut whole = entry("a");
         whole.details = Some(of_length(49_152));
         whole.reason = Some("\"".repeat(4_096));
         whole.user_agent = Some("\"".repeat(512));
-        whole.resource.id = "\"".repeat(512);
-        whole.operator.roles = vec!["\"".repeat(128); 17];
-        let receipt = log(&service, "shop", whole.clone()).await;
-        let request = GetRecordRequest { record: receipt.id };
-        let reply = service
-            .get_record(&context("shop"), request)
-            .await
-            .expect("finds");
-        let room = plinth_audit::tree::bundle::ENTRY_BYTES_MAX - reply.proof.entry.len();
-        assert!(
-            (300..2_000).contains(&room),
-            "the case is near the limit: {room} bytes left"
-        );
-        whole.operator.roles = vec!["\"".repeat(128); 32];
+        whole.operator.roles = vec!["\"".repeat(128); 20];
+        let bytes = body_bytes(&service, whole.clone()).await;
+        let mut room = plinth_audit::log::leaf::BODY_BYTES_MAX - bytes;
+        // A plain role takes its bytes, two quotation marks and a comma.
+        while room > 131 {
+            whole.operator.roles.push("r".repeat(120));
+            room -= 123;
+        }
+        whole.operator.roles.push("r".repeat(room - 3));
+        let bytes = body_bytes(&service, whole.clone()).await;
+        assert_eq!(bytes, plinth_audit::log::leaf::BODY_BYTES_MAX);
+        whole.resource.id.push('x');
         let error = refusal(&service, whole).await;
         assert_eq!(
             (error.code(), error.violations()[0].field.as_str()),

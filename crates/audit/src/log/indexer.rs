@@ -8,6 +8,7 @@ use plinth_core::Deadline;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::condition::Condition;
 use super::files::LogFiles;
 use super::integrator::{Published, approximate, blocking};
 use super::reader::TileReader;
@@ -27,6 +28,7 @@ pub struct Indexer {
     files: Arc<dyn LogFiles>,
     index: Arc<dyn AuditIndex>,
     handles: AuditHandles,
+    condition: Arc<Condition>,
     published: watch::Receiver<Arc<Published>>,
     indexed: watch::Sender<u64>,
 }
@@ -38,6 +40,7 @@ impl Indexer {
         files: Arc<dyn LogFiles>,
         index: Arc<dyn AuditIndex>,
         handles: AuditHandles,
+        condition: Arc<Condition>,
         published: watch::Receiver<Arc<Published>>,
     ) -> Result<Arc<Self>, AuditError> {
         let indexed = index.indexed().await?;
@@ -51,6 +54,7 @@ impl Indexer {
             files,
             index,
             handles,
+            condition,
             published,
             indexed: watch::Sender::new(indexed),
         }))
@@ -79,6 +83,7 @@ impl Indexer {
             while durable.changed().await.is_ok() {
                 let target = *durable.borrow_and_update();
                 while let Err(error) = self.index_to(target).await {
+                    self.condition.cannot_index();
                     self.handles
                         .metrics
                         .add("plinth_audit_index_failures_total", &[], 1);
@@ -89,6 +94,7 @@ impl Indexer {
                     let next_ms = self.handles.clock.monotonic_ms().saturating_add(RETRY_MS);
                     self.handles.clock.sleep_until_monotonic(next_ms).await;
                 }
+                self.condition.indexed();
             }
         };
         // A chunk is applied in one commit, so stopping in the middle leaves nothing half-done.

@@ -11,6 +11,7 @@ use plinth_core::Deadline;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::condition::Condition;
 use super::files::LogFiles;
 use super::sequencer::Sequencer;
 use super::tiles::TileWriter;
@@ -37,6 +38,7 @@ pub struct Integrator {
     files: Arc<dyn LogFiles>,
     signer: NoteSigner,
     handles: AuditHandles,
+    condition: Arc<Condition>,
     interval_ms: u64,
     published: watch::Sender<Arc<Published>>,
     urgent: Notify,
@@ -50,6 +52,7 @@ impl Integrator {
         files: Arc<dyn LogFiles>,
         signer: NoteSigner,
         handles: AuditHandles,
+        condition: Arc<Condition>,
         interval_ms: u64,
     ) -> Result<(Arc<Self>, TileWriter), AuditError> {
         let empty = Published {
@@ -65,6 +68,7 @@ impl Integrator {
             files,
             signer,
             handles,
+            condition,
             interval_ms,
             published: watch::Sender::new(Arc::new(empty)),
             urgent: Notify::new(),
@@ -138,13 +142,11 @@ impl Integrator {
     async fn round_or_report(&self, writer: Option<TileWriter>, target: u64) -> Option<TileWriter> {
         match self.round(writer, target).await {
             Ok(writer) => {
-                self.handles.health.up();
+                self.condition.integrated();
                 Some(writer)
             }
             Err(error) => {
-                self.handles
-                    .health
-                    .degraded("the log takes records but cannot sign checkpoints; see the log");
+                self.condition.cannot_integrate();
                 self.handles
                     .metrics
                     .add("plinth_audit_integration_failures_total", &[], 1);
@@ -182,12 +184,7 @@ impl Integrator {
             })
             .await?;
         }
-        let (mut writer, checkpoint) = self.seal(writer).await?;
-        writer = blocking(move || {
-            writer.remove_superseded()?;
-            Ok(writer)
-        })
-        .await?;
+        let (writer, checkpoint) = self.seal(writer).await?;
         let elapsed_ns = self.handles.clock.monotonic_ns().saturating_sub(began_ns);
         self.handles.metrics.observe(
             "plinth_audit_integration_seconds",

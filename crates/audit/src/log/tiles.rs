@@ -22,8 +22,6 @@ pub struct TileWriter {
     bundle: Vec<u8>,
     /// Levels whose partial tile changed since it was last written.
     unwritten: Vec<bool>,
-    /// Directories of partial tiles whose full tile is in place.
-    superseded: Vec<String>,
 }
 
 impl TileWriter {
@@ -31,7 +29,6 @@ impl TileWriter {
     /// root differs from the checkpoint's.
     pub fn resume(files: Arc<dyn LogFiles>, size: u64, root: &Hash) -> Result<Self, AuditError> {
         let mut levels = Vec::new();
-        let mut superseded = Vec::new();
         let mut edge = Vec::new();
         let reader = TileReader::new(Arc::clone(&files), size);
         let mut level = 0;
@@ -42,10 +39,6 @@ impl TileWriter {
                 _ => Vec::new(),
             };
             levels.push(hashes);
-            // A crash may have left the partial tiles of the tile that became full last.
-            if let Some(last_full) = (count / TILE_WIDTH).checked_sub(1) {
-                superseded.extend(partials_of(level, last_full));
-            }
             level += 1;
         }
         if let Some(at) = size
@@ -64,7 +57,6 @@ impl TileWriter {
             levels,
             bundle: edge,
             unwritten,
-            superseded,
         };
         if writer.root() == *root {
             Ok(writer)
@@ -136,7 +128,7 @@ impl TileWriter {
             self.put(&at.entries_path(), &entries)?;
         }
         self.put(&at.path(), &encode_hashes(&full))?;
-        self.superseded.extend(partials_of(level, at.index));
+        self.remove_partials(at)?;
         self.push(level + 1, at.index, Frontier::over(&full).root())
     }
 
@@ -162,9 +154,12 @@ impl TileWriter {
         Ok(())
     }
 
-    /// Removes partial tiles whose full tile is under a published checkpoint.
-    pub fn remove_superseded(&mut self) -> Result<(), AuditError> {
-        while let Some(directory) = self.superseded.pop() {
+    /// Removes the partial tiles, and at level 0 the partial bundles, of a full tile. Readers of an earlier checkpoint
+    /// find what they need at the beginning of the full one.
+    fn remove_partials(&self, at: TileAt) -> Result<(), AuditError> {
+        let entries = (at.level == 0).then(|| at.entries_path());
+        for path in std::iter::once(at.path()).chain(entries) {
+            let directory = format!("{path}{PARTIAL_SUFFIX}");
             self.files
                 .remove_directory(&directory)
                 .map_err(|source| AuditError::file(&directory, source))?;
@@ -177,17 +172,4 @@ impl TileWriter {
             .write(path, bytes)
             .map_err(|source: io::Error| AuditError::file(path, source))
     }
-}
-
-/// Directories of the partial tiles, and at level 0 of the partial bundles, of a full tile.
-fn partials_of(level: u8, index: u64) -> impl Iterator<Item = String> {
-    let at = TileAt {
-        level,
-        index,
-        width: TILE_WIDTH,
-    };
-    let entries = (level == 0).then(|| at.entries_path());
-    std::iter::once(at.path())
-        .chain(entries)
-        .map(|path| format!("{path}{PARTIAL_SUFFIX}"))
 }

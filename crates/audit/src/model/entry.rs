@@ -60,15 +60,15 @@ pub struct AuditEntry {
     /// Anything more; null counts as absent. `details`, `before` and `after` have at most 49,152 bytes together and nest
     /// at most 32 deep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub details: Option<JsonText>,
     /// State of the resource before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub before: Option<JsonText>,
     /// State of the resource after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub after: Option<JsonText>,
     /// From where: an IPv4 or IPv6 address.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,15 +43,15 @@ pub struct JoinedOutcome {
     pub time_ms: i64,
     /// Anything more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub details: Option<JsonText>,
     /// State of the resource before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub before: Option<JsonText>,
     /// State of the resource after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub after: Option<JsonText>,
 }
 
@@ -87,15 +87,15 @@ pub struct AuditRecord {
     pub reason: Option<String>,
     /// Anything more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub details: Option<JsonText>,
     /// State of the resource before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub before: Option<JsonText>,
     /// State of the resource after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub after: Option<JsonText>,
     /// From where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
