@@ -2,6 +2,7 @@
 
 pub(crate) mod calendar;
 mod definition;
+mod endpoint;
 mod insight;
 mod query;
 mod value;
@@ -11,7 +12,7 @@ pub use definition::{
     ListDatabasesRequest, PoolOptions, PoolStatus, RegisterDatabaseReply, RegisterDatabaseRequest,
     RemoveDatabaseReply, RemoveDatabaseRequest,
 };
-pub(crate) use definition::{Endpoint, NetworkEndpoint, TlsMode};
+pub(crate) use endpoint::{Endpoint, NetworkEndpoint, TlsMode};
 pub use insight::{
     AnalyzeReply, AnalyzeRequest, Finding, FindingCode, IndexSuggestion, IndexSuggestionsReply,
     IndexSuggestionsRequest, MeasuredGain, NoAdvice, NoAdviceCode, PlanKind, PlanNode, Severity,

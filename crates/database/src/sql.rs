@@ -2,6 +2,7 @@
 
 mod classify;
 mod functions;
+mod scan;
 pub(crate) mod shape;
 pub(crate) mod statement;
 pub(crate) mod tokens;

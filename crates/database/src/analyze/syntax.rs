@@ -190,10 +190,8 @@ impl Gatherer<'_> {
                 expr,
                 pattern,
                 ..
-            } => {
-                if columns(expr) > 0 && self.begins_with_wildcard(pattern) {
-                    self.facts.leading_wildcards.push(condition.to_string());
-                }
+            } if columns(expr) > 0 && self.begins_with_wildcard(pattern) => {
+                self.facts.leading_wildcards.push(condition.to_string());
             }
             _ => {}
         }

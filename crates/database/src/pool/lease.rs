@@ -92,8 +92,14 @@ impl Lease {
     /// Begins a transaction. Until it is finished, a dropped lease closes its connection, which rolls back.
     pub(crate) async fn begin(&mut self, commands: Vec<String>) -> Result<(), BackendError> {
         for command in commands {
-            self.guarded(Condition::Spoiled, |connection| connection.command(command))
-                .await?;
+            let begun = self
+                .guarded(Condition::Spoiled, |connection| connection.command(command))
+                .await;
+            if begun.is_err() {
+                // Half of the commands may have changed the session.
+                self.spoil();
+            }
+            begun?;
         }
         Ok(())
     }

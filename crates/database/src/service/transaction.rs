@@ -13,8 +13,8 @@ use super::{DatabaseService, deadline, elapsed_us};
 use crate::backend::{Execution, ResultSet};
 use crate::error::{BackendError, DatabaseError};
 use crate::model::{
-    ANSWER_BYTES_MAX, Isolation, Row, Step, StepResult, TransactionReply, TransactionRequest,
-    Value, check_params,
+    ANSWER_BYTES_MAX, EngineKind, Isolation, Row, Step, StepResult, TransactionReply,
+    TransactionRequest, Value, check_params,
 };
 use crate::pool::Lease;
 use crate::running::Database;
@@ -203,6 +203,12 @@ fn parse_steps<'a>(
         let statement = database.statement(&step.sql)?;
         check_params(&step.params, statement.placeholders())?;
         database.check_access(&statement)?;
+        if database.engine() == EngineKind::Mariadb && statement.commits_on_mariadb() {
+            return Err(Error::invalid(
+                "sql",
+                "MariaDB would commit the steps before it; run it alone, by a query",
+            ));
+        }
         Ok((step, statement))
     };
     steps

@@ -8,9 +8,9 @@ use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect
 use sqlparser::parser::Parser;
 
 use super::classify::{self, Access};
+use super::scan::Scan;
 use super::shape::Shape;
-use super::tokens::{Token, TokenKind, Tokens};
-use crate::model::{EngineKind, PARAMS_MAX, SQL_BYTES_MAX};
+use crate::model::{EngineKind, SQL_BYTES_MAX};
 
 /// One statement, ready to be prepared.
 #[derive(Debug)]
@@ -101,6 +101,34 @@ impl Statement {
             .is_some_and(|first| words.iter().any(|word| first.eq_ignore_ascii_case(word)))
     }
 
+    /// Whether MariaDB commits the open transaction when it runs this: DDL and administration do, and a procedure may.
+    pub(crate) fn commits_on_mariadb(&self) -> bool {
+        let temporary = self
+            .leading
+            .get(1)
+            .is_some_and(|second| second.eq_ignore_ascii_case("temporary"));
+        let commits = [
+            "create",
+            "alter",
+            "drop",
+            "truncate",
+            "rename",
+            "grant",
+            "revoke",
+            "analyze",
+            "check",
+            "optimize",
+            "repair",
+            "flush",
+            "reset",
+            "install",
+            "uninstall",
+            "cache",
+            "call",
+        ];
+        self.begins_with(&commits) && !temporary
+    }
+
     /// Bytes that it takes in a cache.
     pub(crate) fn weight_bytes(&self) -> usize {
         // The syntax tree is about ten times its text.
@@ -138,7 +166,7 @@ fn parse_one(text: &str, engine: EngineKind) -> Result<Option<Box<Ast>>> {
     }
 }
 
-fn more_than_one() -> Error {
+pub(super) fn more_than_one() -> Error {
     Error::invalid(
         "sql",
         "holds more than one statement; send one for each call, or a transaction's steps",
@@ -178,164 +206,6 @@ fn paging(ast: &Ast) -> (bool, bool) {
     (rows && open_end && plain, query.order_by.is_some())
 }
 
-/// How many leading words are looked at.
-const LEADING_WORDS: usize = 4;
-
-/// One pass over the tokens.
-struct Scan {
-    pieces: Vec<String>,
-    leading: Vec<String>,
-    taints: bool,
-    /// Inside `CREATE TRIGGER … BEGIN`, whose body holds semicolons: SQLite ends it at `; END`.
-    trigger: Trigger,
-    ended: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Trigger {
-    No,
-    Body,
-    AfterSemicolon,
-    AfterEnd,
-}
-
-impl Scan {
-    fn of(sql: &str, engine: EngineKind) -> Result<Self> {
-        let mut scan = Self {
-            pieces: vec![String::with_capacity(sql.len())],
-            leading: Vec::with_capacity(LEADING_WORDS),
-            taints: false,
-            trigger: Trigger::No,
-            ended: false,
-        };
-        for token in Tokens::new(sql, engine) {
-            scan.take(token, engine)?;
-        }
-        if scan.pieces.len() - 1 > PARAMS_MAX {
-            return Err(Error::too_large(
-                "sql",
-                format!("has more than {PARAMS_MAX} placeholders"),
-            ));
-        }
-        let empty = scan
-            .pieces
-            .first()
-            .is_none_or(|first| scan.pieces.len() == 1 && first.trim().is_empty());
-        if empty {
-            return Err(Error::invalid("sql", "must not be empty"));
-        }
-        Ok(scan)
-    }
-
-    fn take(&mut self, token: Token<'_>, engine: EngineKind) -> Result<()> {
-        if token.kind == TokenKind::Space {
-            // A comment becomes a space, so that nothing follows the statement and no directive hides in it; hints
-            // stay, because the caller means them.
-            let keep = token.text.starts_with("/*+") || token.text.trim().is_empty();
-            self.push(if keep { token.text } else { " " });
-            return Ok(());
-        }
-        if self.ended {
-            return Err(more_than_one());
-        }
-        self.taints |= classify::taints(token, engine);
-        match token.kind {
-            TokenKind::Semicolon => {
-                self.semicolon(token);
-                Ok(())
-            }
-            TokenKind::Placeholder => {
-                self.trigger_step(token);
-                self.pieces.push(String::new());
-                Ok(())
-            }
-            TokenKind::EscapedQuestion => {
-                self.push("?");
-                Ok(())
-            }
-            TokenKind::NativePlaceholder => Err(Error::invalid(
-                "sql",
-                format!("{}: write every placeholder as ?", token.text),
-            )),
-            TokenKind::ExecutableComment => Err(Error::invalid(
-                "sql",
-                "an executable comment /*! … */ hides what the statement does; write it openly",
-            )),
-            TokenKind::Unterminated => Err(Error::invalid(
-                "sql",
-                "ends inside a string, a quoted name or a comment",
-            )),
-            _ => {
-                self.lead(token, engine)?;
-                self.trigger_step(token);
-                self.push(token.text);
-                Ok(())
-            }
-        }
-    }
-
-    fn push(&mut self, text: &str) {
-        if let Some(piece) = self.pieces.last_mut() {
-            piece.push_str(text);
-        }
-    }
-
-    fn lead(&mut self, token: Token<'_>, engine: EngineKind) -> Result<()> {
-        if token.kind != TokenKind::Word {
-            return Ok(());
-        }
-        // The list of attached files would show where they lie on this machine.
-        if engine == EngineKind::Sqlite && token.is_word("pragma_database_list") {
-            return Err(Error::invalid(
-                "sql",
-                "pragma_database_list is not available",
-            ));
-        }
-        let vacuum = self
-            .leading
-            .first()
-            .is_some_and(|first| first.eq_ignore_ascii_case("vacuum"));
-        if self.leading.len() < LEADING_WORDS || vacuum {
-            self.leading.push(token.text.to_owned());
-        }
-        if engine == EngineKind::Sqlite && self.trigger == Trigger::No && self.is_trigger() {
-            self.trigger = Trigger::Body;
-        }
-        Ok(())
-    }
-
-    fn is_trigger(&self) -> bool {
-        let words: Vec<String> = self
-            .leading
-            .iter()
-            .map(|word| word.to_ascii_uppercase())
-            .collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        matches!(
-            words.as_slice(),
-            ["CREATE", "TRIGGER", ..] | ["CREATE", "TEMP" | "TEMPORARY", "TRIGGER", ..]
-        )
-    }
-
-    fn trigger_step(&mut self, token: Token<'_>) {
-        self.trigger = match self.trigger {
-            Trigger::No => Trigger::No,
-            Trigger::AfterSemicolon if token.is_word("end") => Trigger::AfterEnd,
-            _ => Trigger::Body,
-        };
-    }
-
-    fn semicolon(&mut self, token: Token<'_>) {
-        match self.trigger {
-            Trigger::No | Trigger::AfterEnd => self.ended = true,
-            Trigger::Body | Trigger::AfterSemicolon => {
-                self.trigger = Trigger::AfterSemicolon;
-                self.push(token.text);
-            }
-        }
-    }
-}
-
 /// Whether a statement may write, for an edge that does not know the engine yet: it only reads where at least one
 /// engine's grammar says so and none contradicts.
 pub(crate) fn writes_on_any_engine(sql: &str) -> bool {
@@ -357,6 +227,7 @@ pub(crate) fn writes_on_any_engine(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PARAMS_MAX;
     use EngineKind::{Mariadb, Postgres, Sqlite};
 
     fn parse(sql: &str, engine: EngineKind) -> Statement {

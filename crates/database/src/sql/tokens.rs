@@ -98,9 +98,9 @@ impl<'a> Tokens<'a> {
         let mut at = offset + 1;
         loop {
             let byte = *bytes.get(at)?;
-            if backslash && byte == b'\\' {
-                at += 2;
-            } else if byte == close && bytes.get(at + 1) == Some(&close) && close != b']' {
+            let escaped = backslash && byte == b'\\';
+            let doubled = byte == close && bytes.get(at + 1) == Some(&close) && close != b']';
+            if escaped || doubled {
                 at += 2;
             } else if byte == close {
                 return Some(at + 1);

@@ -1,12 +1,11 @@
 //! What the tests of this block share: a service on the three engines.
 
-#![allow(
-    dead_code,
+#![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "helpers of tests, of which each file uses some; a helper that fails fails its test"
+    reason = "helpers of tests: one that fails fails its test"
 )]
 
 use std::sync::Arc;
@@ -129,8 +128,16 @@ impl Bench {
 
     /// A service with the engine's database registered with a pool.
     pub(crate) async fn with_pool(engine: EngineKind, pool: PoolOptions) -> Self {
+        Self::on_clock(engine, pool, SystemClock::shared()).await
+    }
+
+    /// A service on a clock, with the engine's database registered with a pool.
+    pub(crate) async fn on_clock(
+        engine: EngineKind,
+        pool: PoolOptions,
+        clock: plinth_core::SharedClock,
+    ) -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("makes a directory"));
-        let clock = SystemClock::shared();
         let service = Arc::new(DatabaseService::new(DatabaseSettings {
             sqlite_directory: directory.path().join("databases"),
             definitions: Arc::new(MemoryDefinitions::new(Arc::clone(&clock))),

@@ -214,12 +214,10 @@ pub(super) const fn natural(value: &Value) -> (&'static str, u32) {
         Value::Time(_) => ("time", oid::TIME),
         Value::Timestamp(text) => {
             // Every zone ends in Z, z or ±hh:mm; a time without one ends in seconds.
-            let bytes = text.as_bytes();
-            let zoned = match bytes {
-                [.., b'Z' | b'z'] => true,
-                [.., b'+' | b'-', _, _, b':', _, _] => true,
-                _ => false,
-            };
+            let zoned = matches!(
+                text.as_bytes(),
+                [.., b'Z' | b'z'] | [.., b'+' | b'-', _, _, b':', _, _]
+            );
             if zoned {
                 ("timestamptz", oid::TIMESTAMPTZ)
             } else {
