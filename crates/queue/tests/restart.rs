@@ -1,5 +1,5 @@
-//! What survives the end of the process, orderly or by `kill -9`.
-
+//! What survives the end of the process: orderly, and by `kill -9` with all that was not synced lost.
+#![cfg(target_os = "linux")]
 #![expect(
     clippy::expect_used,
     reason = "what the tests share stands outside #[test] functions"
@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use plinth_queue::model::{AckRequest, QueueOptions};
 use plinth_store::EngineLocation;
+use plinth_testkit::fault::FaultLayer;
 use support::{Fixture, TENANT, context, world};
 
 fn file(folder: &Path) -> EngineLocation {
@@ -113,77 +114,88 @@ async fn a_queue_that_was_deleted_stays_deleted() {
 /// Where the child of the test below keeps its file; its presence makes this process the child.
 const CHILD_FOLDER: &str = "PLINTH_QUEUE_TEST_CHILD_FOLDER";
 /// How often the child is killed.
-const KILLS: usize = 4;
+const KILLS: usize = 3;
 /// Publishes that the parent waits for before each kill.
-const CONFIRMED_BEFORE_KILL: usize = 60;
+const CONFIRMED_BEFORE_KILL: usize = 40;
+/// Publishers of the child, so that groups hold more than one message.
+const PUBLISHERS: usize = 4;
 
-/// Publishes until it is killed, and names each message once it is confirmed.
+/// Not a test of its own: publishes until it is killed, and names each message once it is confirmed.
 #[tokio::test]
-async fn child_that_publishes_until_it_is_killed() {
+async fn child() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else {
         return;
     };
     let (clock, definitions) = world();
     let fixture = Fixture::open(file(Path::new(&folder)), clock, definitions).await;
     fixture.create("q", QueueOptions::default()).await;
-    loop {
-        let published = fixture
-            .publish("q", |message| message.body = vec![1; 300].into())
-            .await;
-        let id = published.expect("is confirmed").message_id;
-        // Past the test harness, which keeps what is printed.
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "confirmed {id}").expect("is written");
-        out.flush().expect("is written");
-    }
+    let publishers = (0..PUBLISHERS).map(|_| async {
+        loop {
+            let published = fixture
+                .publish("q", |message| message.body = vec![1; 3_000].into())
+                .await;
+            let id = published.expect("is confirmed").message_id;
+            // Past the test harness, which keeps what is printed.
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "confirmed {id}").expect("is written");
+            out.flush().expect("is written");
+        }
+    });
+    let _never: Vec<()> = futures::future::join_all(publishers).await;
 }
 
-/// Definitions are in the child's memory, so the queue's messages are looked for in the file itself.
+/// The child's definitions are in its memory, so its messages are looked for in the file itself: in a copy, because the
+/// layer does not see what this process writes.
 fn ids_in(folder: &Path) -> BTreeSet<String> {
-    let connection = rusqlite::Connection::open(folder.join("queue.db")).expect("opens");
+    let copy = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(folder).expect("lists") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copies");
+    }
+    let connection = rusqlite::Connection::open(copy.path().join("queue.db")).expect("opens");
     let mut statement = connection
         .prepare(
-            "SELECT json_extract(envelope, '$.message_id') FROM message JOIN content ON content.id = message.content",
+            "SELECT json_extract(envelope, '$.message_id')
+             FROM message JOIN content ON content.id = message.content",
         )
         .expect("a statement");
-    let rows = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .expect("rows");
-    rows.map(|row| row.expect("a row")).collect()
+    let rows = statement.query_map([], |row| row.get::<_, String>(0));
+    rows.expect("rows").map(|row| row.expect("a row")).collect()
 }
 
 #[test]
-fn nothing_that_was_confirmed_is_lost_by_kill_9() {
+fn nothing_that_was_confirmed_is_lost_with_what_was_not_synced() {
     let folder = tempfile::tempdir().expect("a folder");
+    let layer = FaultLayer::build(folder.path()).expect("a fault layer");
     let mut confirmed = Vec::new();
-    for _ in 0..KILLS {
-        let mut child = Command::new(std::env::current_exe().expect("a path"))
-            .args([
-                "--exact",
-                "child_that_publishes_until_it_is_killed",
-                "--nocapture",
-            ])
+    for life in 1..=KILLS {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command
+            .args(["--exact", "child", "--nocapture"])
             .env(CHILD_FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
+            .stdout(Stdio::piped());
+        layer.apply(&mut command);
+        let mut child = command.spawn().expect("starts");
         let mut here = 0;
-        for line in lines {
+        for line in BufReader::new(child.stdout.take().expect("is piped")).lines() {
             let line = line.expect("is read");
             if let Some((_, id)) = line.split_once("confirmed ") {
                 confirmed.push(id.to_owned());
                 here += 1;
             }
             if here == CONFIRMED_BEFORE_KILL {
-                // SIGKILL; what is still in the pipe was confirmed too and is read below.
+                // SIGKILL; what is still in the pipe was confirmed too and is read on.
                 child.kill().expect("is killed");
             }
         }
         child.wait().expect("ends");
-        assert!(here >= CONFIRMED_BEFORE_KILL);
+        assert!(
+            here >= CONFIRMED_BEFORE_KILL,
+            "life {life} confirmed {here}"
+        );
+        layer.drop_unsynced().expect("drops");
+        let there = ids_in(folder.path());
+        let lost: Vec<&String> = confirmed.iter().filter(|id| !there.contains(*id)).collect();
+        assert!(lost.is_empty(), "lost {lost:?} of {}", confirmed.len());
     }
-    let there = ids_in(folder.path());
-    let lost: Vec<&String> = confirmed.iter().filter(|id| !there.contains(*id)).collect();
-    assert!(lost.is_empty(), "lost {lost:?} of {}", confirmed.len());
 }

@@ -100,8 +100,8 @@ pub(crate) enum QueueCommand {
         /// Queue
         queue: String,
         /// Routing key; for a topic a pattern, where * is one word and # any number of words
-        #[arg(long, default_value = "")]
-        key: String,
+        #[arg(long, default_value = "", value_name = "KEY")]
+        routing_key: String,
         /// Type of the exchange: direct, topic or fanout
         #[arg(long = "type", value_name = "TYPE")]
         exchange_type: Option<String>,
@@ -113,8 +113,8 @@ pub(crate) enum QueueCommand {
         /// Queue
         queue: String,
         /// Routing key or pattern of the binding
-        #[arg(long, default_value = "")]
-        key: String,
+        #[arg(long, default_value = "", value_name = "KEY")]
+        routing_key: String,
     },
     /// Show messages without leasing them
     Peek {
@@ -290,11 +290,11 @@ impl QueueCommand {
             Self::Bind {
                 exchange,
                 queue,
-                key,
+                routing_key,
                 exchange_type,
             } => {
                 let created = queues
-                    .bind(&exchange, exchange_type.as_deref(), &queue, &key)
+                    .bind(&exchange, exchange_type.as_deref(), &queue, &routing_key)
                     .await?;
                 let answer = serde_json::json!({ "created": created });
                 output.say(&answer, |_| known(created, "the binding"))
@@ -302,9 +302,9 @@ impl QueueCommand {
             Self::Unbind {
                 exchange,
                 queue,
-                key,
+                routing_key,
             } => {
-                let removed = queues.unbind(&exchange, &queue, &key).await?;
+                let removed = queues.unbind(&exchange, &queue, &routing_key).await?;
                 let answer = serde_json::json!({ "removed": removed });
                 output.say(&answer, |_| gone(removed, "the binding"))
             }

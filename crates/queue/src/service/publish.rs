@@ -26,7 +26,7 @@ impl QueueService {
         let message = self
             .inner
             .routed(context, &request.message)
-            .map_err(|error| in_field(error, "message"))?;
+            .map_err(|error| Error::from(error).in_field("message"))?;
         let batch = PublishBatch {
             tenant: context.caller.tenant.clone(),
             messages: vec![message],
@@ -56,9 +56,9 @@ impl QueueService {
             .map(|(index, message)| {
                 self.inner
                     .routed(context, message)
-                    .map_err(|error| in_field(error, &format!("messages[{index}]")))
+                    .map_err(|error| in_place(error, index))
             })
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Vec<_>, Error>>()?;
         let batch = PublishBatch {
             tenant: context.caller.tenant.clone(),
             messages,
@@ -123,13 +123,11 @@ fn check_batch(request: &PublishBatchRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts the place of a message before the fields that it got wrong, and before a cause that names no field.
-fn in_field(error: QueueError, field: &str) -> QueueError {
-    let error = Error::from(error);
-    let is_about_a_field = !error.violations().is_empty();
-    QueueError::Refused(if is_about_a_field {
-        error.in_field(field)
-    } else {
-        error.with_violation(field, "was refused for this reason")
-    })
+/// Puts the place of a message before the fields that it got wrong; where no field is to blame, names the message.
+fn in_place(error: QueueError, index: usize) -> Error {
+    let (error, place) = (Error::from(error), format!("messages[{index}]"));
+    if error.violations().is_empty() {
+        return error.with_violation(place, "is the message that was refused");
+    }
+    error.in_field(&place)
 }

@@ -39,11 +39,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     ["t", 2],
                     ["t", 1],
                     ["f", 2],
-                    refused(2104, "QUEUE_UNROUTABLE", &["message"]),
+                    refused(2104, "QUEUE_UNROUTABLE", &[]),
                     refused(1005, "CONFLICT", &[]),
                     true,
                     false,
-                    refused(2104, "QUEUE_UNROUTABLE", &["message"]),
+                    refused(2104, "QUEUE_UNROUTABLE", &[]),
                 ])
             },
         },

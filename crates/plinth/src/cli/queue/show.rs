@@ -13,7 +13,7 @@ pub(super) fn message_rows(messages: &[QueueMessage]) -> Vec<serde_json::Value> 
             let mut row = serde_json::to_value(message).unwrap_or_default();
             if let (Some(row), Ok(text)) = (row.as_object_mut(), std::str::from_utf8(&message.body))
             {
-                row.remove("body_base64");
+                row.shift_remove("body_base64");
                 row.insert("body".to_owned(), text.into());
             }
             row
