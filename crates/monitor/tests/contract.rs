@@ -317,6 +317,38 @@ async fn retention_removes_chunks_and_idle_series_and_spares_the_rest() {
 }
 
 #[tokio::test]
+async fn past_the_limit_of_bytes_the_oldest_samples_go_and_totals_go_on() {
+    let tiny = MonitorSettings {
+        retention_bytes: 1,
+        ..settings()
+    };
+    for (name, rig) in [
+        ("embedded, file", Rig::on_file(tiny.clone()).await),
+        ("embedded, memory", Rig::in_memory(tiny.clone()).await),
+    ] {
+        let counter = definition("c", MetricType::Counter);
+        for offset in [0, 1] {
+            let add = item(&counter, "a", Change::Add(1.0), START_MS + offset);
+            rig.backend
+                .write(write("t", vec![add]))
+                .await
+                .expect("writes");
+        }
+        rig.compact().await;
+        let report = rig.backend.upkeep(START_MS).await.expect("upkeep");
+        assert_eq!(report.series_removed, 0, "{name}");
+        // The newest sample is its series' own and stays.
+        let found = read(&rig, "t", "c", 0, START_MS + 10).await;
+        assert_eq!(found[0].4, [scalar(START_MS + 1, 2.0)], "{name}");
+        let add = item(&counter, "a", Change::Add(1.0), START_MS + 2);
+        let answer = rig.backend.write(write("t", vec![add])).await;
+        let last = answer.expect("writes").last.map(|last| last.value);
+        assert_eq!(last, Some(3.0), "{name}");
+        rig.service.close().await;
+    }
+}
+
+#[tokio::test]
 async fn reads_stop_at_their_limits_and_tenants_do_not_meet() {
     for (name, rig) in backends().await {
         let gauge = definition("g", MetricType::Gauge);

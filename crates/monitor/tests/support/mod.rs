@@ -7,7 +7,6 @@
 #![expect(dead_code, reason = "each suite uses a part")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use plinth_core::{
@@ -36,7 +35,8 @@ pub(crate) struct Rig {
     pub(crate) settings: MonitorSettings,
     definitions: Arc<MemoryDefinitions>,
     location: EngineLocation,
-    folder: Option<tempfile::TempDir>,
+    /// Removed with the rig.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Rig {
@@ -70,7 +70,7 @@ impl Rig {
             settings,
             definitions,
             location,
-            folder,
+            _folder: folder,
         }
     }
 
@@ -113,10 +113,6 @@ impl Rig {
         line.and_then(|line| line.split(' ').next_back()?.parse().ok())
             .unwrap_or(0)
     }
-
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.as_ref().expect("a file").path().to_owned()
-    }
 }
 
 async fn build(
@@ -135,10 +131,15 @@ async fn build(
     .await
     .expect("opens");
     let backend = Arc::new(backend);
+    // A backend may be tried with less disk than the service would let an operator set.
+    let settings = MonitorSettings {
+        retention_bytes: MonitorSettings::default().retention_bytes,
+        ..settings.clone()
+    };
     let service = MonitorService::open(
         backend.clone(),
         definitions.clone(),
-        settings.clone(),
+        settings,
         clock.clone(),
     );
     let service = Arc::new(service.await.expect("starts"));
