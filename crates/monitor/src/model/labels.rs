@@ -1,9 +1,9 @@
 //! Names and labels of series, legal by construction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use plinth_core::{Error, Result};
+use plinth_core::{Error, Resource, Result};
 
 use super::limits;
 
@@ -25,6 +25,14 @@ pub fn check_metric_name(name: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The metrics of these names as resources, each once.
+#[must_use]
+pub fn metric_resources<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Resource> {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let resource = |name| Resource::new("metric", name);
+    names.into_iter().map(resource).collect()
 }
 
 /// Checks a label name: `[a-zA-Z_][a-zA-Z0-9_]*`, neither `le` nor beginning with `__`.

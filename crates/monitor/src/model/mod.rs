@@ -15,13 +15,13 @@ pub use definition::{
     RegisterMetricReply, RegisterMetricRequest,
 };
 pub use histogram::{BUCKETS_DEFAULT, HistogramState};
-pub use labels::{Labels, check_label_name, check_metric_name};
+pub use labels::{Labels, check_label_name, check_metric_name, metric_resources};
 pub use matcher::{LabelMatcher, Matcher};
 pub use query::{Aggregate, GetMetricsRequest, Instants, Query, Shape};
 pub use sample::{
     BatchMode, IncrementCounterReply, IncrementCounterRequest, RecordBatchReply,
     RecordBatchRequest, RecordHistogramReply, RecordHistogramRequest, RecordMetricReply, Recorded,
-    Rejected, Sample, SetGaugeReply, SetGaugeRequest, metric_resources,
+    Rejected, Sample, SetGaugeReply, SetGaugeRequest,
 };
 
 pub(crate) use answer::clamp_count;

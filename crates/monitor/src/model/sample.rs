@@ -1,13 +1,13 @@
 //! Samples as callers send them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use plinth_core::{Error, ErrorCode, Resource, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::definition::MetricType;
-use super::labels::{Labels, check_metric_name};
+use super::labels::{Labels, check_metric_name, metric_resources};
 use super::limits;
 
 /// One sample. Exactly one of `value`, `increment` and `observations` is given.
@@ -36,14 +36,6 @@ pub struct Sample {
     /// `counter`, `gauge` or `histogram`: what the caller takes the metric for. Checked, and used where the name is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_type: Option<String>,
-}
-
-/// The metrics of these names as resources, each once.
-#[must_use]
-pub fn metric_resources<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Resource> {
-    let names: BTreeSet<&str> = names.into_iter().collect();
-    let resource = |name| Resource::new("metric", name);
-    names.into_iter().map(resource).collect()
 }
 
 /// What a sample carries.
