@@ -1,6 +1,13 @@
 //! Well-framed but wrong content is refused with the path of its field and the connection goes on; what the contract
 //! does not know is skipped; broken framing ends the connection.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of a test fail by panicking, as the test does"
+)]
+
+#[cfg(test)]
 mod support;
 
 use bytes::{Bytes, BytesMut};

@@ -1,5 +1,12 @@
 //! Each limit of the checked codec, at the limit and one past it, in every transport and protocol that has it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of a test fail by panicking, as the test does"
+)]
+
+#[cfg(test)]
 mod support;
 
 use std::time::Duration;

@@ -3,6 +3,12 @@
 //! The ordinary run takes 20,000 frames in process and 2,000 over sockets. `PLINTH_HOSTILE_FRAMES=1000000` and
 //! `PLINTH_HOSTILE_SOCKET_FRAMES=50000` take more. The seed is printed and taken from `PLINTH_SEED`.
 
+#![expect(
+    clippy::expect_used,
+    reason = "the helpers of a test fail by panicking, as the test does"
+)]
+
+#[cfg(test)]
 mod support;
 
 use std::time::Duration;

@@ -5,9 +5,8 @@
 //! from the checked protocol and encodes them again; what it wrote is read back without generated code and must be the
 //! same value.
 
+#[cfg(test)]
 mod support;
-
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 use bytes::BytesMut;
 use pilota::thrift::Message;
@@ -18,22 +17,13 @@ use plinth_rpc::codec::{CheckedInput, CompactOutput, Fault, Inspection, Inspecto
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use support::frames::PROTOCOLS;
+use support::mutation::seed;
 use support::values::{Value, any_struct, decode, encode, smallest};
 
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Generated values of each struct; about two hundred structs take them in both protocols.
 const CASES: u32 = 64;
-
-/// The seed of this run: printed, and taken from `PLINTH_SEED` to repeat a run.
-fn seed() -> u64 {
-    let seed = std::env::var("PLINTH_SEED")
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok())
-        .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-    println!("PLINTH_SEED={seed}");
-    seed
-}
 
 /// A runner counts its cases over its whole life, so each struct has its own.
 fn runner(seed: u64) -> TestRunner {

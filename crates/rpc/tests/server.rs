@@ -1,5 +1,11 @@
 //! The accept loop: what a connection is answered, how many there may be, when they end.
 
+#![expect(
+    clippy::expect_used,
+    reason = "the helpers of a test fail by panicking, as the test does"
+)]
+
+#[cfg(test)]
 mod support;
 
 use std::time::Duration;

@@ -113,7 +113,7 @@ impl Idl {
     }
 
     fn reach(&self, kind: &str, found: &mut BTreeSet<String>) {
-        for name in kind.split(|letter| matches!(letter, '<' | '>' | ',')) {
+        for name in kind.split(['<', '>', ',']) {
             let Some(fields) = self.structs.get(name) else {
                 continue;
             };

@@ -3,6 +3,7 @@
 pub mod compat_idl;
 pub mod compat_openapi;
 pub mod fault;
+pub mod papers;
 pub mod process;
 pub mod scenarios;
 pub mod services;

@@ -9,7 +9,6 @@ use pilota::thrift::{
     Message, TLengthProtocol, TListIdentifier, TMapIdentifier, TMessageIdentifier, TOutputProtocol,
     TSetIdentifier, TStructIdentifier, TType, ThriftException,
 };
-use volo::context::Context;
 use volo_thrift::codec::default::ZeroCopyEncoder;
 use volo_thrift::context::ThriftContext;
 use volo_thrift::{EntryMessage, ProtocolApacheCompact, ThriftMessage};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use faststr::FastStr;
-use plinth_core::{Error, Result};
 
 /// Text of the IDL as the block's own.
 pub(crate) fn text(value: Option<FastStr>) -> Option<String> {
@@ -23,22 +22,6 @@ pub(crate) fn text_map(
 /// A list of text of the IDL as the block's own.
 pub(crate) fn text_list(value: Vec<FastStr>) -> Vec<String> {
     value.iter().map(FastStr::to_string).collect()
-}
-
-/// A count or duration that cannot be negative. Errors: 1001 naming the field.
-pub(crate) fn unsigned<U, I>(field: &str, value: I) -> Result<U>
-where
-    U: TryFrom<I>,
-{
-    U::try_from(value).map_err(|_| Error::invalid(field, "must not be negative or past its range"))
-}
-
-/// As [`unsigned`], where the field may be absent.
-pub(crate) fn unsigned_option<U, I>(field: &str, value: Option<I>) -> Result<Option<U>>
-where
-    U: TryFrom<I>,
-{
-    value.map(|value| unsigned(field, value)).transpose()
 }
 
 /// A number of ours on its way out. Numbers past the range of the IDL's type end at that range: only statistics could

@@ -18,8 +18,7 @@
 //! ```
 //!
 //! Names: method `CacheBatchSet` is `cache::batch_set`, that is the operation's id. Limits and the grammar of names are
-//! checked by the block; only what the block's types cannot hold (a negative length for an unsigned one) is checked
-//! here, by [`convert`], which names the field.
+//! checked by the block, which names the field; [`convert`] holds what every block's functions need on the way in and out.
 
 pub(crate) mod access;
 pub(crate) mod audit;

@@ -118,7 +118,7 @@ pub(crate) fn tt_header(payload: &[u8], headers: &[(&str, &str)]) -> Bytes {
             }
         }
     }
-    while header.len() % 4 != 0 {
+    while !header.len().is_multiple_of(4) {
         header.put_u8(0);
     }
     let mut frame = BytesMut::new();
