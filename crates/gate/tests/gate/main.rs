@@ -11,4 +11,5 @@ mod access;
 mod authentication;
 mod pipeline;
 mod recording;
+mod records;
 mod support;
