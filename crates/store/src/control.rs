@@ -57,8 +57,9 @@ impl ControlStore {
     /// | `postgres://user:password@host:port/database` | PostgreSQL |
     /// | `mysql://user:password@host:port/database` | MariaDB or MySQL |
     ///
-    /// Errors: 1001 where the URL is none of these; 1013 where the schema was written by a newer release. A database
-    /// that cannot be reached is not an error here: calls fail with 1012 until it is back.
+    /// Errors: 1001 where the URL is none of these; 1012 where a SQLite file cannot be opened; 1013 where the schema was
+    /// written by a newer release. A server that cannot be reached is not an error here: calls fail with 1012 until it is
+    /// back.
     pub async fn open(url: &str, clock: SharedClock) -> Result<Self> {
         let options = connect_options(url)?;
         let database = Database::connect(options)
@@ -71,8 +72,9 @@ impl ControlStore {
         };
         match store.ready().await {
             Ok(_) => Ok(store),
-            Err(error) if error.code() == ErrorCode::DependencyUnavailable => {
-                tracing::warn!(error = %error, "the control database is away; starting without it");
+            Err(error) if store.is_remote() && error.code() == ErrorCode::DependencyUnavailable => {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(error = ?cause, "the control database is away; starting without it");
                 Ok(store)
             }
             Err(error) => Err(error),
@@ -93,6 +95,11 @@ impl ControlStore {
         if let Err(error) = self.database.close_by_ref().await {
             tracing::warn!(error = %error, "the control database did not close cleanly");
         }
+    }
+
+    /// Whether the database is a product of its own, which may be away while this process runs.
+    fn is_remote(&self) -> bool {
+        self.database.get_database_backend() != DbBackend::Sqlite
     }
 
     /// The connection, with its schema up to date.

@@ -101,6 +101,18 @@ async fn a_database_that_is_away_does_not_stop_the_start() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/absent.db", folder.path().display());
+    let clock = plinth_core::SystemClock::shared();
+    let refused = plinth_store::ControlStore::open(&url, clock).await;
+    let Err(error) = refused else {
+        panic!("it was opened");
+    };
+    assert_eq!(error.code().number(), 1012);
+}
+
+#[tokio::test]
 async fn a_url_of_another_kind_is_refused_and_not_repeated() {
     let clock = plinth_core::SystemClock::shared();
     let refused = plinth_store::ControlStore::open("oracle://user:secret@host/db", clock).await;

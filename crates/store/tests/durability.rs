@@ -14,9 +14,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use plinth_store::{Engine, EngineLimits, StoreError};
+use plinth_core::{SystemClock, TenantId};
+use plinth_store::{
+    ControlStore, DefinitionKind, Definitions as _, Engine, EngineLimits, Expected, StoreError,
+};
 use plinth_testkit::fault::FaultLayer;
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use engine_support::{file, open};
 
@@ -49,15 +53,15 @@ fn child() {
     let Some(folder) = std::env::var_os(CHILD_DATA).map(PathBuf::from) else {
         return;
     };
-    if std::env::var(CHILD_MODE).as_deref() == Ok("engine") {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_time()
-            .build()
-            .expect("a runtime")
-            .block_on(write_through_engine(&folder));
-    } else {
-        write_without_syncs(&folder);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    match std::env::var(CHILD_MODE).as_deref() {
+        Ok("engine") => runtime.block_on(write_through_engine(&folder)),
+        Ok("control") => runtime.block_on(write_to_control_plane(&folder)),
+        _ => write_without_syncs(&folder),
     }
 }
 
@@ -95,6 +99,29 @@ async fn last_operation(engine: &Engine) -> OperationNumber {
         })
         .await
         .expect("reads")
+}
+
+async fn write_to_control_plane(folder: &Path) {
+    let url = format!("sqlite://{}?mode=rwc", folder.join("control.db").display());
+    let store = ControlStore::open(&url, SystemClock::shared())
+        .await
+        .expect("opens");
+    let tenant = TenantId::parse("shop").expect("a good name");
+    for operation in 1_i64.. {
+        let before = syncs_so_far();
+        let (name, document) = (operation.to_string(), serde_json::json!({}));
+        store
+            .put(
+                DefinitionKind::Queue,
+                &tenant,
+                &name,
+                document,
+                Expected::Absent,
+            )
+            .await
+            .expect("puts");
+        acknowledge(operation, before);
+    }
 }
 
 /// The same writes with `synchronous=OFF`: what the test must be able to catch.
@@ -191,16 +218,21 @@ fn parse(line: &str) -> Option<Acknowledgement> {
     })
 }
 
-/// What is in the file after a crash: the operations that are there, each checked to be whole.
-fn survivors(folder: &Path) -> BTreeSet<OperationNumber> {
-    // Looks at a copy: opening recovers and checkpoints, and the layer is not under this process.
+/// Opens a copy: opening recovers and checkpoints, and the layer is not under this process.
+fn open_copy(folder: &Path, name: &str) -> (TempDir, Connection) {
     let copy = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(folder).expect("lists") {
         let path = entry.expect("lists").path();
         let name = path.file_name().expect("has a name");
         std::fs::copy(&path, copy.path().join(name)).expect("copies");
     }
-    let connection = Connection::open(copy.path().join("engine.db")).expect("opens");
+    let connection = Connection::open(copy.path().join(name)).expect("opens");
+    (copy, connection)
+}
+
+/// What is in the file after a crash: the operations that are there, each checked to be whole.
+fn survivors(folder: &Path) -> BTreeSet<OperationNumber> {
+    let (_copy, connection) = open_copy(folder, "engine.db");
     let intact: String = connection
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .expect("checks");
@@ -268,6 +300,26 @@ fn what_was_acknowledged_survives_the_loss_of_unsynced_writes() {
         let survivors = survivors(folder.path());
         let lost: Vec<_> = acknowledged.difference(&survivors).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    }
+}
+
+#[test]
+fn what_the_control_plane_acknowledged_survives_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let layer = FaultLayer::build(folder.path()).expect("builds");
+    let acknowledged = run_and_kill(start(&layer, folder.path(), "control"), 60);
+    layer.drop_unsynced().expect("drops");
+    let (_copy, connection) = open_copy(folder.path(), "control.db");
+    for one in &acknowledged {
+        assert!(one.syncs_before_ack > one.syncs_before_write);
+        let found: i64 = connection
+            .query_row(
+                "SELECT count(*) FROM queues WHERE name = ?1",
+                [one.operation.to_string()],
+                |row| row.get(0),
+            )
+            .expect("counts");
+        assert_eq!(found, 1, "definition {} was lost", one.operation);
     }
 }
 
