@@ -4,6 +4,7 @@
 //! last columns say how long the index took to follow after the end, and how long the whole log took to verify.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a bench prints, and ends where its preparation fails"
 )]

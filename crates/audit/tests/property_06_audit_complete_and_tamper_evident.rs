@@ -1,6 +1,7 @@
 //! Property 6: for all key operations a complete record exists, and any later change of it is detected.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a test's own preparation ends the test where it fails"
 )]
 

@@ -2,6 +2,7 @@
 //! while others write.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a test's own preparation ends the test where it fails"
 )]
 
@@ -81,7 +82,7 @@ fn some_write() -> impl Strategy<Value = Write> {
         })
 }
 
-fn pick<'t, T: Copy>(from: &'t [T], choice: usize) -> T {
+fn pick<T: Copy>(from: &[T], choice: usize) -> T {
     from[choice % from.len()]
 }
 

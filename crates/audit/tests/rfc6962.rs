@@ -1,4 +1,8 @@
 //! Hashes and proofs of the tree against an independent, naive reading of RFC 6962 section 2.1.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an index out of range is a fault of the test"
+)]
 
 use plinth_audit::tree::merkle::{
     Frontier, Hash, consistency_holds, empty_root, leaf_hash, root_from_inclusion,

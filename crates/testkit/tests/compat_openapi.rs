@@ -1,9 +1,5 @@
 //! What the comparison of OpenAPI documents lets pass and what it reports.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a broken fixture must stop the test"
-)]
+#![expect(clippy::expect_used, reason = "a broken fixture must stop the test")]
 
 use plinth_testkit::compat_openapi::incompatibilities;
 use serde_json::{Value, json};

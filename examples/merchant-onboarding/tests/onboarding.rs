@@ -1,6 +1,10 @@
 //! The reference flow over both transports, with Plinth killed in the middle: every proof must hold.
 //!
 //! The plinth program is built by the same `cargo test --workspace` run; `PLINTH_BINARY` names another one.
+#![expect(
+    clippy::expect_used,
+    reason = "what the tests share fails the test that calls it"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

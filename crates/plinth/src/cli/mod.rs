@@ -139,7 +139,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Cache(command) => command.run(&context()?).await,
         Command::Queue(command) => command.run(&context()?).await,
         Command::Monitor(command) => command.run(&context()?).await,
-        Command::Audit(command) => command.run(&context, output).await,
+        Command::Audit(command) => Box::pin(command.run(&context, output)).await,
         Command::Db(command) => command.run(&context()?).await,
         Command::Access(command) => command.run(&context()?).await,
         Command::Health => health::run(&context()?).await,

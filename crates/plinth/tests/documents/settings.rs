@@ -1,6 +1,5 @@
 //! `plinth.example.toml`: every setting with its default and what it means, from the types and their comments.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
@@ -77,20 +76,21 @@ fn document() -> String {
 /// Writes the fields of a type, its own values first, then its sections.
 fn section(
     text: &mut String,
-    types: &BTreeMap<String, Vec<Field>>,
+    types: &[(String, Vec<Field>)],
     kind: &str,
     values: &toml::Table,
     path: &str,
 ) {
-    let fields = types
-        .get(kind)
-        .unwrap_or_else(|| panic!("{kind} is in none of the sources"));
-    for name in values.keys() {
-        assert!(
-            fields.iter().any(|field| field.name == *name),
-            "{kind} has no field {name}"
-        );
-    }
+    // Two crates may have types of one name: the right one has a field for every value.
+    let fits = |fields: &[Field]| {
+        values
+            .keys()
+            .all(|name| fields.iter().any(|field| field.name == *name))
+    };
+    let (_, fields) = types
+        .iter()
+        .find(|(name, fields)| name == kind && fits(fields))
+        .unwrap_or_else(|| panic!("{kind} with its fields is in none of the sources"));
     let (sections, plain): (Vec<_>, Vec<_>) = fields
         .iter()
         .partition(|field| values.get(&field.name).is_some_and(toml::Value::is_table));
@@ -123,8 +123,8 @@ fn comment(text: &mut String, meaning: &str) {
     }
 }
 
-fn types() -> BTreeMap<String, Vec<Field>> {
-    let mut types = BTreeMap::new();
+fn types() -> Vec<(String, Vec<Field>)> {
+    let mut types = Vec::new();
     for source in SOURCES {
         let text = std::fs::read_to_string(crate::root().join(source)).expect("reads");
         for item in syn::parse_file(&text).expect("parses").items {
@@ -132,7 +132,7 @@ fn types() -> BTreeMap<String, Vec<Field>> {
                 && let Fields::Named(fields) = item.fields
             {
                 let fields = fields.named.iter().map(field).collect();
-                types.insert(item.ident.to_string(), fields);
+                types.push((item.ident.to_string(), fields));
             }
         }
     }

@@ -117,6 +117,7 @@ pub(super) const TABLE: &[Criterion] = &[
         ],
         &[
             "crates/monitor/tests/property_05_monitor_metrics_complete.rs",
+            "crates/monitor/tests/property_05_monitor_queries_match_naive.rs",
             "crates/monitor/tests/contract.rs",
         ],
     ),
@@ -142,7 +143,7 @@ pub(super) const TABLE: &[Criterion] = &[
         "4.2",
         "who, when, what, on what, from where, result",
         &["audit.log_operation", "audit.get_record"],
-        &["crates/audit/tests/contract.rs", SCENARIOS[3]],
+        &["crates/audit/tests/contract/writing.rs", SCENARIOS[3]],
     ),
     criterion(
         "4.3",
@@ -160,7 +161,7 @@ pub(super) const TABLE: &[Criterion] = &[
         &["audit.verify", "audit.get_record"],
         &[
             "crates/audit/tests/property_06_audit_complete_and_tamper_evident.rs",
-            "crates/audit/tests/tamper.rs",
+            "crates/audit/tests/tamper/main.rs",
             "crates/audit/tests/rfc6962.rs",
         ],
     ),
@@ -168,25 +169,28 @@ pub(super) const TABLE: &[Criterion] = &[
         "5.1",
         "complex queries get an optimised index strategy",
         &["db.get_index_suggestions"],
-        &["crates/database/tests/contract.rs"],
+        &["crates/database/tests/suggestions.rs"],
     ),
     criterion(
         "5.2",
         "paging of large results",
         &["db.execute_query"],
-        &["crates/database/tests/contract.rs", SCENARIOS[4]],
+        &["crates/database/tests/contract/statements.rs", SCENARIOS[4]],
     ),
     criterion(
         "5.4",
         "query analysis and advice",
         &["db.analyze_query", "db.get_index_suggestions"],
-        &["crates/database/tests/contract.rs"],
+        &[
+            "crates/database/tests/findings.rs",
+            "crates/database/tests/suggestions.rs",
+        ],
     ),
     criterion(
         "5.5",
         "slow statements are watched",
         &["db.get_slow_queries"],
-        &["crates/database/tests/contract.rs"],
+        &["crates/database/tests/contract/statements.rs"],
     ),
     criterion(
         "6.3",
@@ -202,7 +206,7 @@ pub(super) const TABLE: &[Criterion] = &[
         "6.4",
         "health checks fit for discovery",
         &["health.check"],
-        &["crates/resilience/tests/property_17_health.rs"],
+        &["crates/resilience/tests/property_17_resilience_health.rs"],
     ),
     criterion(
         "7.2",
@@ -220,7 +224,8 @@ pub(super) const TABLE: &[Criterion] = &[
         &["cache.set", "db.execute_transaction"],
         &[
             "crates/cache/tests/property_09_cache_compare_and_set.rs",
-            "crates/database/tests/contract.rs",
+            "crates/database/tests/contract/transactions.rs",
+            "crates/store/tests/property_09_store_serial_order.rs",
         ],
     ),
     criterion(
@@ -237,8 +242,9 @@ pub(super) const TABLE: &[Criterion] = &[
             "access.who_am_i",
         ],
         &[
-            "crates/security/tests/property_rbac.rs",
-            "crates/security/tests/property_api_key.rs",
+            "crates/security/tests/rbac_properties.rs",
+            "crates/plinth/tests/gate_coverage/main.rs",
+            "crates/security/tests/api_key_properties.rs",
             SCENARIOS[5],
         ],
     ),
@@ -252,6 +258,6 @@ pub(super) const TABLE: &[Criterion] = &[
         "6.2",
         "overload does not avalanche",
         &[],
-        &["crates/resilience/tests/property_08_guards.rs"],
+        &["crates/resilience/tests/property_08_resilience_guards.rs"],
     ),
 ];
