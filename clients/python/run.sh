@@ -14,6 +14,7 @@ if ! command -v thrift >/dev/null; then
         echo "the Thrift compiler is missing: apt-get install thrift-compiler" >&2
         exit 2
     fi
+    apt-get update -qq
     apt-get install -y -qq thrift-compiler >/dev/null
 fi
 if [ ! -x "$here/.venv/bin/python" ]; then

@@ -253,7 +253,7 @@ async fn a_full_pool_refuses_in_time_and_recovers() {
     for engine in engines() {
         let pool = PoolOptions {
             max_connections: Some(1),
-            acquire_timeout_ms: Some(100),
+            acquire_timeout_ms: Some(1_000),
             ..PoolOptions::default()
         };
         let bench = Bench::with_pool(engine, pool).await;

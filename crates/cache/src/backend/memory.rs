@@ -151,10 +151,16 @@ impl MemoryCache {
             }
             let turn = self.eviction_turn.fetch_add(1, Ordering::Relaxed);
             let index = usize::try_from(turn % SHARDS as u64).unwrap_or(0);
-            let victim = self
-                .shards
-                .get(index)
-                .and_then(|shard| shard.lock().evict_one(now));
+            let Some(shard) = self.shards.get(index) else {
+                return;
+            };
+            let mut shard = shard.lock();
+            // Shards fill by chance but are visited in turn: one below the average would give up even its hot keys.
+            if shard.bytes().saturating_mul(SHARDS as u64) < self.bytes() {
+                continue;
+            }
+            let victim = shard.evict_one(now);
+            drop(shard);
             if let Some((taken, expired)) = victim {
                 self.forget(&taken, |state| {
                     if expired {

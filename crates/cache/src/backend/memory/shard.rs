@@ -63,6 +63,7 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     sketch: Sketch,
     sweep_from: usize,
+    bytes: u64,
 }
 
 impl Shard {
@@ -102,12 +103,19 @@ impl Shard {
         (!slot.entry.is_expired(now)).then_some(slot.entry.version)
     }
 
+    /// What its entries count against the memory bound.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Stores an entry and returns what it replaced.
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) -> Option<Taken> {
         self.sketch.note(hash);
+        self.bytes = self.bytes.saturating_add(entry.bytes());
         if let Some(index) = self.find(hash, entry.namespace, &entry.key) {
             let slot = self.slots.get_mut(index)?;
             let replaced = std::mem::replace(&mut slot.entry, entry);
+            self.bytes = self.bytes.saturating_sub(replaced.bytes());
             return Some(Taken {
                 namespace: replaced.namespace,
                 bytes: replaced.bytes(),
@@ -190,6 +198,7 @@ impl Shard {
             self.relink(last, index);
         }
         let slot = self.slots.swap_remove(index);
+        self.bytes = self.bytes.saturating_sub(slot.entry.bytes());
         Some(Taken {
             namespace: slot.entry.namespace,
             bytes: slot.entry.bytes(),
