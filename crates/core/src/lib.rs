@@ -10,6 +10,7 @@ pub mod caller;
 pub mod clock;
 pub mod context;
 pub mod error;
+pub mod fence;
 pub mod ids;
 pub mod limits;
 pub mod page;
@@ -21,6 +22,7 @@ pub use caller::{Caller, Principal, PrincipalKind, RoleName, TraceContext};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, TimestampMs};
 pub use context::{CallContext, Deadline, IdempotencyKey, Transport};
 pub use error::{Error, ErrorClass, ErrorCode, FieldViolation, Outcome, Result};
+pub use fence::{Fence, FenceName, FenceToken};
 pub use ids::{CredentialId, OperationId, PrincipalId, Resource, TenantId};
 pub use page::{Cursor, Page, PageLimit};
 pub use seams::{
