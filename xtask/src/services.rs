@@ -1,12 +1,14 @@
-//! `cargo xtask services`: a private PostgreSQL and a private MariaDB for the tests.
+//! `cargo xtask services`: a private PostgreSQL, a private MariaDB and private Redis servers for the tests.
 //!
-//! Both listen on free loopback ports with a password of their own, keep their data below `target/services` (or, where
+//! All listen on free loopback ports with a password of their own, keep their data below `target/services` (or, where
 //! their users may not go there, in a private folder under `/var/tmp` that is remembered), and are ended by the process
 //! ids that were remembered when they were started, never by name.
 
 mod host;
 mod mariadb;
+mod papers;
 mod postgres;
+mod redis;
 mod state;
 
 use std::fmt::Write as _;
@@ -22,13 +24,13 @@ use state::{Running, State};
 /// What to do with the services.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum ServicesCommand {
-    /// Installs what is missing, starts what is not running, and waits until both answer.
+    /// Installs what is missing, starts what is not running, and waits until all answer.
     Up,
-    /// Ends both; their data stays.
+    /// Ends all; the data of the databases stay.
     Down,
     /// Says what runs and where.
     Status,
-    /// Prints the variables by which the tests find both.
+    /// Prints the variables by which the tests find them.
     Env,
 }
 
@@ -90,6 +92,7 @@ fn up(state: &mut State) -> Result<()> {
         .iter()
         .filter(|product| !product.is_installed())
         .map(|product| product.package())
+        .chain(redis::missing_package())
         .collect();
     host::install(&missing)?;
     state.settle_places()?;
@@ -101,6 +104,7 @@ fn up(state: &mut State) -> Result<()> {
         start(product, state)?;
         state.save()?;
     }
+    redis::up(state)?;
     let path = folder().join("env");
     host::write_private(&path, environment(state).as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;
@@ -150,6 +154,7 @@ fn down(state: &mut State) -> Result<()> {
         }
         state.stopped(name);
     }
+    redis::down(state)?;
     let path = folder().join("env");
     if path.exists() {
         fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
@@ -170,6 +175,7 @@ fn status(state: &State) {
             None => println!("{name}: does not run"),
         }
     }
+    redis::status(state);
 }
 
 /// One `export` line for each service that runs.
@@ -186,5 +192,6 @@ fn environment(state: &State) -> String {
             );
         }
     }
+    redis::environment(state, &mut text);
     text
 }

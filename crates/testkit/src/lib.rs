@@ -1,9 +1,11 @@
 //! What the tests share: service harness, scenario tables, fault layers.
 
+pub mod chaos;
 pub mod compat_idl;
 pub mod compat_openapi;
 pub mod fault;
 pub mod papers;
 pub mod process;
+pub mod redis;
 pub mod scenarios;
 pub mod services;

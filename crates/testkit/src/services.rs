@@ -1,4 +1,4 @@
-//! The PostgreSQL and MariaDB that `cargo xtask services` starts for the tests.
+//! The PostgreSQL, MariaDB and Redis that `cargo xtask services` starts for the tests.
 
 use std::path::Path;
 
@@ -6,6 +6,16 @@ use std::path::Path;
 pub const POSTGRES_VARIABLE: &str = "PLINTH_TEST_POSTGRES_URL";
 /// The URL of a MariaDB with the right to create databases.
 pub const MARIADB_VARIABLE: &str = "PLINTH_TEST_MARIADB_URL";
+/// The URL of a Redis: one server, its whole data may be used.
+pub const REDIS_VARIABLE: &str = "PLINTH_TEST_REDIS_URL";
+/// The URL of the same Redis over TLS.
+pub const REDIS_TLS_VARIABLE: &str = "PLINTH_TEST_REDIS_TLS_URL";
+/// The file of the authority that signed its certificate.
+pub const REDIS_CA_VARIABLE: &str = "PLINTH_TEST_REDIS_CA";
+/// The URL of three sentinels over a primary with two replicas.
+pub const REDIS_SENTINEL_VARIABLE: &str = "PLINTH_TEST_REDIS_SENTINEL_URL";
+/// The URL of a cluster of three primaries.
+pub const REDIS_CLUSTER_VARIABLE: &str = "PLINTH_TEST_REDIS_CLUSTER_URL";
 
 /// The URL of a service: from the variable, or from `target/services/env`, which `cargo xtask services up` writes.
 ///

@@ -276,11 +276,12 @@ fn start_ticks(pid: u32) -> Option<u64> {
     fields.get(START_FIELD)?.parse().ok()
 }
 
+/// Waits between two looks.
 #[expect(
     clippy::disallowed_methods,
     reason = "another program's start and end give no event to wait for, and no runtime runs here"
 )]
-fn pause() {
+pub(super) fn pause() {
     std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS));
 }
 
