@@ -2,29 +2,27 @@
 
 use plinth_core::{Error, ErrorCode};
 
+use crate::backend::Capability;
+
 /// A cause, each with its code.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The request breaks a rule; the error names the field.
     #[error("{0}")]
     Invalid(Error),
-    /// A key that had to be present is absent.
-    #[error("key is absent")]
-    KeyNotFound {
+    /// A change of one key was refused.
+    #[error("{refusal}")]
+    Refused {
         /// Place of the change in its batch; `None` for a change of its own.
         item: Option<usize>,
+        /// Why.
+        refusal: Refusal,
     },
-    /// A condition of a write did not hold.
-    #[error("{field}: {reason}")]
-    Condition {
-        /// Place of the change in its batch; `None` for a change of its own.
-        item: Option<usize>,
-        /// The field that holds the condition.
-        field: &'static str,
-        /// What was found instead.
-        reason: &'static str,
-        /// The version stored now, where there is one.
-        stored: Option<i64>,
+    /// The stored value is encoded and cannot be changed in place.
+    #[error("the stored value is encoded")]
+    Encoded {
+        /// The version stored now.
+        version: i64,
     },
     /// One more namespace would pass the limit of the instance.
     #[error("the instance already holds {max} namespaces")]
@@ -32,50 +30,171 @@ pub enum CacheError {
         /// The limit.
         max: usize,
     },
+    /// One more lease or one more waiting caller would pass a limit of the instance.
+    #[error("the instance already holds {max} {what}")]
+    Crowded {
+        /// Of what there are too many.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// One more fence would pass the limit of the namespace.
+    #[error("the namespace already holds {max} fences")]
+    TooManyFences {
+        /// The limit.
+        max: usize,
+    },
+    /// The backend cannot do it.
+    #[error("the {backend} backend cannot do {}", capability.as_str())]
+    Unsupported {
+        /// Which backend.
+        backend: &'static str,
+        /// What it cannot do.
+        capability: Capability,
+    },
+}
+
+/// Why a change of one key was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A key that had to be present is absent.
+    #[error("key is absent")]
+    KeyNotFound,
+    /// A condition did not hold.
+    #[error("{field}: {reason}")]
+    Condition {
+        /// The field that holds the condition.
+        field: &'static str,
+        /// What was found instead.
+        reason: &'static str,
+        /// The version stored now, where there is one.
+        stored: Option<i64>,
+    },
+    /// The stored value is no decimal 64-bit integer.
+    #[error("the stored value is no decimal 64-bit integer")]
+    NotANumber,
+    /// The sum would leave its bounds.
+    #[error("the sum would leave {min}..={max}")]
+    OutOfBounds {
+        /// What the counter stands at.
+        number: i64,
+        /// The lowest allowed.
+        min: i64,
+        /// The highest allowed.
+        max: i64,
+    },
+    /// The value would grow past its limit.
+    #[error("the value would have {bytes} bytes, at most {max} are allowed")]
+    ValueTooLarge {
+        /// Bytes that it would have.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The lease is no longer open, or what it would fill was invalidated meanwhile.
+    #[error("the lease has ended")]
+    LeaseLost,
+    /// A quota would be passed.
+    #[error("the {whose} already holds {held} {unit} of at most {max}")]
+    Quota {
+        /// `namespace` or `tenant`.
+        whose: &'static str,
+        /// `keys` or `bytes`.
+        unit: &'static str,
+        /// What it holds now.
+        held: u64,
+        /// The limit.
+        max: u64,
+    },
 }
 
 impl CacheError {
+    /// A refusal of the change at a place of its call.
+    #[must_use]
+    pub const fn refused(item: usize, refusal: Refusal) -> Self {
+        Self::Refused {
+            item: Some(item),
+            refusal,
+        }
+    }
+
     /// The same refusal, of a change that was no part of a batch.
     #[must_use]
     pub(crate) fn alone(mut self) -> Self {
-        if let Self::KeyNotFound { item } | Self::Condition { item, .. } = &mut self {
+        if let Self::Refused { item, .. } = &mut self {
             *item = None;
         }
         self
     }
 }
 
-fn path(item: Option<usize>, field: &str) -> String {
-    item.map_or_else(
-        || field.to_owned(),
-        |index| format!("items[{index}].{field}"),
-    )
-}
-
 impl From<CacheError> for Error {
     fn from(error: CacheError) -> Self {
         match error {
             CacheError::Invalid(error) => error,
-            CacheError::KeyNotFound { item } => {
-                let path = path(item, "key");
-                Self::new(ErrorCode::CacheKeyNotFound, format!("{path}: key is absent"))
-                    .with_violation(path, "key is absent")
-            }
-            CacheError::Condition { item, field, reason, stored } => {
-                let path = path(item, field);
-                let refusal =
-                    Self::precondition(format!("{path}: {reason}")).with_violation(path, reason);
-                match stored {
-                    Some(version) => refusal.with_detail("stored_version", version.to_string()),
-                    None => refusal,
-                }
+            CacheError::Refused { item, refusal } => refused(item, &refusal),
+            CacheError::Encoded { version } => {
+                Self::conflict("the value is being changed by others; try again")
+                    .with_detail("stored_version", version.to_string())
+                    .retriable(true)
             }
             CacheError::TooManyNamespaces { max } => Self::new(
                 ErrorCode::TooLarge,
                 format!("the instance already holds {max} namespaces; reuse one or raise cache.namespaces_max"),
             )
             .with_violation("namespace_name", "is one namespace too many"),
+            CacheError::Crowded { what, max } => Self::new(
+                ErrorCode::Overloaded,
+                format!("the instance already holds {max} {what}"),
+            ),
+            CacheError::TooManyFences { max } => Self::too_large(
+                "fence.name",
+                format!("is one too many: the namespace already holds {max} fences"),
+            ),
+            CacheError::Unsupported { backend, capability } => Self::unsupported(format!(
+                "the {backend} backend of the cache cannot do {}",
+                capability.as_str()
+            )),
         }
+    }
+}
+
+fn refused(item: Option<usize>, refusal: &Refusal) -> Error {
+    let path = |field: &str| {
+        item.map_or_else(
+            || field.to_owned(),
+            |index| format!("items[{index}].{field}"),
+        )
+    };
+    let named = |code, field: &str, reason: String| {
+        let path = path(field);
+        Error::new(code, format!("{path}: {reason}")).with_violation(path, reason)
+    };
+    let reason = match refusal {
+        Refusal::Condition { reason, .. } => (*reason).to_owned(),
+        other => other.to_string(),
+    };
+    match refusal {
+        Refusal::KeyNotFound => named(ErrorCode::CacheKeyNotFound, "key", reason),
+        Refusal::Condition { field, stored, .. } => {
+            let refusal = named(ErrorCode::PreconditionFailed, field, reason);
+            match stored {
+                Some(version) => refusal.with_detail("stored_version", version.to_string()),
+                None => refusal,
+            }
+        }
+        Refusal::NotANumber => named(ErrorCode::CacheNotANumber, "key", reason),
+        Refusal::OutOfBounds { number, .. } => named(ErrorCode::CacheOutOfBounds, "delta", reason)
+            .with_detail("number", number.to_string()),
+        Refusal::ValueTooLarge { .. } => named(ErrorCode::TooLarge, "value", reason),
+        Refusal::LeaseLost => named(ErrorCode::CacheLeaseLost, "lease_token", reason),
+        Refusal::Quota { .. } => Error::new(
+            ErrorCode::CacheQuota,
+            item.map_or_else(
+                || reason.clone(),
+                |index| format!("items[{index}]: {reason}"),
+            ),
+        ),
     }
 }
 

@@ -16,5 +16,5 @@ pub mod model;
 mod service;
 
 pub use backend::memory::{CacheSettings, MemoryCache};
-pub use error::CacheError;
+pub use error::{CacheError, Refusal};
 pub use service::{CacheService, ItemResults};

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use plinth_core::CallContext;
+use plinth_core::{CallContext, Error, SharedClock};
 
-use crate::backend::{Atomicity, CacheBackend, Counting};
+use self::counters::CountersTable;
+use self::life::LifeRules;
+use crate::backend::{CacheBackend, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    self, Change, ChangeKind, Changed, Condition, Found, Key, Namespace, Scope, Stats, Ttl, Value,
+    self, Atomicity, Change, ChangeKind, Changed, Expiry, Guard, Key, Namespace, Policy, Put, Read,
+    Reply, Scope, Space, Stats, Stored,
 };
+
+mod counters;
+mod life;
 
 /// The cache as the edges see it.
 pub struct CacheService {
     backend: Arc<dyn CacheBackend>,
+    clock: SharedClock,
+    counters: CountersTable,
 }
 
 /// How each item of a batch ended, in the order of the request.
@@ -21,8 +29,12 @@ pub type ItemResults = Vec<(Key, Result<Changed, CacheError>)>;
 impl CacheService {
     /// Serves a backend.
     #[must_use]
-    pub fn new(backend: Arc<dyn CacheBackend>) -> Self {
-        Self { backend }
+    pub fn new(backend: Arc<dyn CacheBackend>, clock: SharedClock) -> Self {
+        Self {
+            backend,
+            clock,
+            counters: CountersTable::default(),
+        }
     }
 
     /// The name of the backend.
@@ -37,21 +49,12 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         key: Key,
-        value: Value,
-        ttl: Option<Ttl>,
-        condition: Condition,
-    ) -> Result<Changed, CacheError> {
-        self.change(
-            context,
-            namespace,
-            key,
-            ChangeKind::Put {
-                value,
-                ttl,
-                condition,
-            },
-        )
-        .await
+        put: Put<Expiry>,
+    ) -> Result<Stored, CacheError> {
+        let changed = self
+            .change(context, namespace, key, ChangeKind::Put(put))
+            .await?;
+        stored(changed)
     }
 
     /// Reads one value.
@@ -60,8 +63,11 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         key: &Key,
-    ) -> Result<Option<Found>, CacheError> {
-        self.backend.get(&scope(context, namespace), key).await
+    ) -> Result<Reply<Read>, CacheError> {
+        let space = space(context, namespace);
+        let reply = self.backend.get(&space, key).await?;
+        self.counters.of(&space.scope).read(&reply.answer);
+        Ok(reply)
     }
 
     /// Deletes one entry and says whether there was one. With a version: errors 2002 where the key is absent, 1006 where
@@ -85,11 +91,18 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         key: Key,
-        ttl: Option<Ttl>,
+        life: Expiry,
         version: Option<i64>,
-    ) -> Result<Changed, CacheError> {
-        self.change(context, namespace, key, ChangeKind::Expire { ttl, version })
-            .await
+    ) -> Result<Stored, CacheError> {
+        let changed = self
+            .change(
+                context,
+                namespace,
+                key,
+                ChangeKind::Expire { life, version },
+            )
+            .await?;
+        stored(changed)
     }
 
     /// Applies a batch of stores or deletes. Errors: 1001 or 1007 where the batch breaks a limit; under
@@ -98,13 +111,27 @@ impl CacheService {
         &self,
         context: &CallContext,
         namespace: Namespace,
-        changes: Vec<Change>,
+        changes: Vec<Change<Expiry>>,
         atomicity: Atomicity,
     ) -> Result<ItemResults, CacheError> {
         model::check_batch(&changes)?;
         let keys: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
-        let scope = scope(context, namespace);
-        let results = self.backend.apply(&scope, changes, atomicity).await?;
+        let changes = changes
+            .into_iter()
+            .enumerate()
+            .map(|(index, change)| {
+                self.resolve(change)
+                    .map_err(|error| error.in_field(&format!("items[{index}]")))
+            })
+            .collect::<Result<Vec<Change>, Error>>()?;
+        let space = space(context, namespace);
+        let guard = Guard::unfenced(atomicity);
+        let results = self.backend.apply(&space, changes, guard).await?.answer;
+        let counters = self.counters.of(&space.scope);
+        results
+            .iter()
+            .flatten()
+            .for_each(|changed| counters.changed(changed));
         Ok(keys.into_iter().zip(results).collect())
     }
 
@@ -114,10 +141,15 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         keys: &[Key],
-    ) -> Result<Vec<Option<Found>>, CacheError> {
-        self.backend
-            .get_many(&scope(context, namespace), keys, Counting::Counted)
-            .await
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
+        let space = space(context, namespace);
+        let reply = self
+            .backend
+            .get_many(&space, keys, Looking::Reading)
+            .await?;
+        let counters = self.counters.of(&space.scope);
+        reply.answer.iter().for_each(|read| counters.read(read));
+        Ok(reply)
     }
 
     /// Tells which keys are present.
@@ -127,11 +159,12 @@ impl CacheService {
         namespace: Namespace,
         keys: &[Key],
     ) -> Result<Vec<bool>, CacheError> {
-        let found = self
+        let space = space(context, namespace);
+        let reply = self
             .backend
-            .get_many(&scope(context, namespace), keys, Counting::Silent)
+            .get_many(&space, keys, Looking::Peeking)
             .await?;
-        Ok(found.iter().map(Option::is_some).collect())
+        Ok(reply.answer.iter().map(Read::is_found).collect())
     }
 
     /// Numbers of a namespace.
@@ -140,7 +173,9 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
     ) -> Result<Stats, CacheError> {
-        self.backend.stats(&scope(context, namespace)).await
+        let space = space(context, namespace);
+        let held = self.backend.stats(&space).await?;
+        Ok(self.counters.of(&space.scope).with(held))
     }
 
     async fn change(
@@ -148,25 +183,50 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         key: Key,
-        kind: ChangeKind,
+        kind: ChangeKind<Expiry>,
     ) -> Result<Changed, CacheError> {
-        let changes = vec![Change { key, kind }];
-        let scope = scope(context, namespace);
-        let results = self
+        let changes = vec![self.resolve(Change { key, kind })?];
+        let space = space(context, namespace);
+        let guard = Guard::unfenced(Atomicity::AllOrNothing);
+        let reply = self
             .backend
-            .apply(&scope, changes, Atomicity::AllOrNothing)
+            .apply(&space, changes, guard)
             .await
             .map_err(CacheError::alone)?;
-        results.into_iter().next().unwrap_or_else(|| {
-            let missing = std::io::Error::other("the backend answered nothing for a change");
-            Err(CacheError::Invalid(plinth_core::Error::internal(missing)))
-        })
+        let changed = reply
+            .answer
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(out_of_order()))?;
+        self.counters.of(&space.scope).changed(&changed);
+        Ok(changed)
+    }
+
+    fn resolve(&self, change: Change<Expiry>) -> Result<Change, Error> {
+        let (rules, now) = (LifeRules::default(), self.clock.now());
+        change.resolve(|expiry, subject| rules.life(expiry, subject, now, 0))
     }
 }
 
-fn scope(context: &CallContext, namespace: Namespace) -> Scope {
-    Scope {
-        tenant: context.caller.tenant.clone(),
-        namespace,
+fn space(context: &CallContext, namespace: Namespace) -> Space {
+    Space {
+        scope: Scope {
+            tenant: context.caller.tenant.clone(),
+            namespace,
+        },
+        policy: Policy::default(),
     }
+}
+
+fn stored(changed: Changed) -> Result<Stored, CacheError> {
+    match changed {
+        Changed::Stored(stored) => Ok(stored),
+        _ => Err(out_of_order()),
+    }
+}
+
+/// The fault of a backend whose answer is not one to the question.
+fn out_of_order() -> CacheError {
+    let fault = std::io::Error::other("the backend answered something else than it was asked");
+    CacheError::Invalid(Error::internal(fault))
 }

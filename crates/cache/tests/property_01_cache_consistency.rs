@@ -79,7 +79,7 @@ impl Model {
 }
 
 async fn take(rig: &Rig, step: &Step) {
-    let scope = scope("shop", "orders");
+    let space = space("shop", "orders");
     let change = match step {
         Step::Set { key, value, ttl_ms } => {
             put(&format!("k{key}"), value, *ttl_ms, Condition::Always)
@@ -90,7 +90,7 @@ async fn take(rig: &Rig, step: &Step) {
         Step::Sweep => return rig.memory.sweep(),
     };
     // An expiry of an absent key is refused, which the model knows as doing nothing.
-    let _refused = apply(rig, &scope, change).await.is_err();
+    let _refused = apply(rig, &space, change).await.is_err();
 }
 
 proptest! {
@@ -102,12 +102,12 @@ proptest! {
             let mut model = Model::default();
             for step in &steps {
                 model.take(step);
-                let scope = scope("shop", "orders");
+                let space = space("shop", "orders");
                 let found = block_on(async {
                     take(&rig, step).await;
                     let mut found = Vec::new();
                     for key in 0..12 {
-                        found.push(read(&rig, &scope, &format!("k{key}")).await);
+                        found.push(read(&rig, &space, &format!("k{key}")).await);
                     }
                     found
                 });

@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plinth_cache::backend::{Atomicity, CacheBackend as _, Counting};
-use plinth_cache::model::{Condition, Found, Key};
+use plinth_cache::backend::CacheBackend as _;
+use plinth_cache::model::{Condition, Key, Read};
 use proptest::prelude::*;
 
 use support::*;
@@ -36,7 +36,7 @@ proptest! {
         items in proptest::collection::vec(item(), 1..20),
     ) {
         for (name, rig) in backends() {
-            let scope = scope("shop", "orders");
+            let space = space("shop", "orders");
             let keys: Vec<Key> = (0..20).map(|index| key(&format!("k{index}"))).collect();
             let changes = items.iter().enumerate().map(|(index, item)| {
                 let name = format!("k{index}");
@@ -46,16 +46,16 @@ proptest! {
                     Item::Refused => put(&name, b"x", None, Condition::Version(-1)),
                 }
             }).collect();
-            let (old, outcome, new): (Vec<Option<Found>>, _, Vec<Option<Found>>) = block_on(async {
+            let (old, outcome, new): (Vec<Read>, _, Vec<Read>) = block_on(async {
                 for (index, present) in before.iter().enumerate() {
                     if *present {
-                        apply(&rig, &scope, put(&format!("k{index}"), b"old", None, Condition::Always))
+                        apply(&rig, &space, put(&format!("k{index}"), b"old", None, Condition::Always))
                             .await.expect("stores");
                     }
                 }
-                let old = rig.backend.get_many(&scope, &keys, Counting::Silent).await.expect("reads");
-                let outcome = rig.backend.apply(&scope, changes, Atomicity::AllOrNothing).await;
-                let new = rig.backend.get_many(&scope, &keys, Counting::Silent).await.expect("reads");
+                let old = peek(&rig, &space, &keys).await;
+                let outcome = rig.backend.apply(&space, changes, ALL).await;
+                let new = peek(&rig, &space, &keys).await;
                 (old, outcome, new)
             });
             let faulty = items.iter().any(|item| matches!(item, Item::Refused));
@@ -64,8 +64,8 @@ proptest! {
                 match items.get(index) {
                     _ if faulty => prop_assert_eq!(old, new, "{}: k{} changed", name, index),
                     Some(Item::Put(value)) => prop_assert_eq!(
-                        new.as_ref().map(|found| found.value.bytes.to_vec()), Some(value.clone())),
-                    Some(Item::Delete) => prop_assert!(new.is_none()),
+                        new.clone().found().map(|found| found.value.bytes.to_vec()), Some(value.clone())),
+                    Some(Item::Delete) => prop_assert_eq!(new, &Read::Absent),
                     Some(Item::Refused) | None => prop_assert_eq!(old, new),
                 }
             }
@@ -83,32 +83,28 @@ fn no_reader_sees_a_part_of_a_batch() {
         for writer in 0_u64..2 {
             let (rig, names, stop) = (Arc::clone(&rig), &names, Arc::clone(&stop));
             threads.spawn(move || {
-                let scope = scope("shop", "orders");
+                let space = space("shop", "orders");
                 for round in 0..2_000 {
                     let value = (writer * 1_000_000 + round).to_be_bytes();
                     let changes = names
                         .iter()
                         .map(|name| put(name, &value, None, Condition::Always))
                         .collect();
-                    block_on(rig.memory.apply(&scope, changes, Atomicity::AllOrNothing))
-                        .expect("stores");
+                    block_on(rig.memory.apply(&space, changes, ALL)).expect("stores");
                 }
                 stop.store(true, Ordering::Release);
             });
         }
         let (rig, names, stop) = (Arc::clone(&rig), &names, Arc::clone(&stop));
         threads.spawn(move || {
-            let scope = scope("shop", "orders");
+            let space = space("shop", "orders");
             let keys: Vec<Key> = names.iter().map(|name| key(name)).collect();
             while !stop.load(Ordering::Acquire) {
-                let found =
-                    block_on(rig.memory.get_many(&scope, &keys, Counting::Silent)).expect("reads");
-                let first = found[0].as_ref().map(|found| found.value.bytes.clone());
-                assert!(
-                    found.iter().all(
-                        |found| found.as_ref().map(|found| found.value.bytes.clone()) == first
-                    )
-                );
+                let found: Vec<Option<_>> = block_on(peek(&rig, &space, &keys))
+                    .into_iter()
+                    .map(|read| read.found().map(|found| found.value.bytes))
+                    .collect();
+                assert!(found.iter().all(|bytes| *bytes == found[0]));
             }
         });
     });

@@ -15,7 +15,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 
-use plinth_cache::backend::{Atomicity, CacheBackend as _};
+use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::Condition;
 use proptest::prelude::*;
 
@@ -23,22 +23,20 @@ use support::*;
 
 /// Runs one client and returns the (version, number) pairs that it stored.
 fn client(rig: &Rig, start: &Barrier, attempts: usize) -> Vec<(i64, u64)> {
-    let scope = scope("shop", "counters");
+    let space = space("shop", "counters");
     let mut stored = Vec::new();
     start.wait();
     for _ in 0..attempts {
-        let found = block_on(rig.memory.get(&scope, &key("n"))).expect("reads");
+        let found = block_on(stands(rig, &space, "n")).found();
         let (condition, number) = found.map_or((Condition::Absent, 0), |found| {
             let bytes = found.value.bytes.as_ref().try_into().expect("eight bytes");
             (Condition::Version(found.version), u64::from_be_bytes(bytes))
         });
         let next = put("n", &(number + 1).to_be_bytes(), None, condition);
-        let outcome = block_on(
-            rig.memory
-                .apply(&scope, vec![next], Atomicity::AllOrNothing),
-        );
-        if let Ok(results) = outcome {
-            stored.push((version(results[0].as_ref().expect("stored")), number + 1));
+        let outcome = block_on(rig.memory.apply(&space, vec![next], ALL));
+        if let Ok(reply) = outcome {
+            let changed = reply.answer[0].as_ref().expect("stored");
+            stored.push((version(changed), number + 1));
         }
     }
     stored

@@ -3,8 +3,7 @@
 
 mod support;
 
-use plinth_cache::backend::Counting;
-use plinth_cache::model::Condition;
+use plinth_cache::model::{Condition, Read};
 use proptest::prelude::*;
 
 use support::*;
@@ -18,24 +17,24 @@ proptest! {
         wall_jump_ms in -10_000_000_i64..10_000_000,
     ) {
         for (name, rig) in backends() {
-            let scope = scope("shop", "orders");
+            let space = space("shop", "orders");
             let life = ttl_ms.unsigned_abs();
             block_on(async {
-                apply(&rig, &scope, put("k", b"v", Some(ttl_ms), Condition::Always)).await.expect("stores");
+                apply(&rig, &space, put("k", b"v", Some(ttl_ms), Condition::Always)).await.expect("stores");
                 // A jump of the wall clock neither shortens nor lengthens a life.
                 rig.clock.jump_wall_ms(wall_jump_ms);
                 rig.clock.advance_ms(life - 1);
-                let last = rig.backend.get(&scope, &key("k")).await.expect("reads");
+                let last = stands(&rig, &space, "k").await.found();
                 assert_eq!(last.and_then(|found| found.ttl_ms), Some(1), "{name}");
                 rig.clock.advance_ms(1);
-                assert_eq!(read(&rig, &scope, "k").await, None, "{name}: get");
-                let many = rig.backend.get_many(&scope, &[key("k")], Counting::Silent).await;
-                assert_eq!(many.expect("reads"), vec![None], "{name}: batch get");
-                let present = apply(&rig, &scope, put("k", b"w", None, Condition::Present)).await;
+                assert_eq!(read(&rig, &space, "k").await, None, "{name}: get");
+                let many = peek(&rig, &space, &[key("k")]).await;
+                assert_eq!(many, vec![Read::Absent], "{name}: batch get");
+                let present = apply(&rig, &space, put("k", b"w", None, Condition::Present)).await;
                 assert!(present.is_err(), "{name}: a condition sees the dead entry");
-                let absent = apply(&rig, &scope, put("k", b"w", None, Condition::Absent)).await;
+                let absent = apply(&rig, &space, put("k", b"w", None, Condition::Absent)).await;
                 assert!(absent.is_ok(), "{name}: a condition sees the dead entry");
-                assert_eq!(read(&rig, &scope, "k").await, Some(b"w".to_vec()), "{name}");
+                assert_eq!(read(&rig, &space, "k").await, Some(b"w".to_vec()), "{name}");
             });
         }
     }

@@ -85,6 +85,14 @@ error_codes! {
     CacheKeyNotFound = 2002, "CACHE_KEY_NOT_FOUND", 404, BadData;
     /// The cache backend refused or broke off.
     CacheOperation = 2003, "CACHE_OPERATION_FAILED", 500, Internal;
+    /// The namespace or the tenant is at its quota of keys or bytes and refuses more.
+    CacheQuota = 2004, "CACHE_QUOTA_EXCEEDED", 429, Exhaustion;
+    /// The stored value is no decimal 64-bit integer and cannot be counted.
+    CacheNotANumber = 2005, "CACHE_NOT_A_NUMBER", 409, BadData;
+    /// The sum would leave the bounds of the counter.
+    CacheOutOfBounds = 2006, "CACHE_OUT_OF_BOUNDS", 409, BadData;
+    /// The lease that the fill token names has ended: somebody else filled, changed, deleted or invalidated the key.
+    CacheLeaseLost = 2007, "CACHE_LEASE_LOST", 409, BadData;
 
     /// The queue backend cannot be reached.
     QueueConnection = 2101, "QUEUE_CONNECTION_FAILED", 503, Network;

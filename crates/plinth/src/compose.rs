@@ -126,7 +126,7 @@ impl Plinth {
             access,
             health: handles.health,
             first_key,
-            cache: Arc::new(CacheService::new(memory)),
+            cache: Arc::new(CacheService::new(memory, handles.clock)),
             queue,
             monitor,
             audit,

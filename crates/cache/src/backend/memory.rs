@@ -5,25 +5,40 @@
 //! monotonic clock at each access; a sweeper only frees the memory. Eviction samples a few entries and removes the least
 //! frequently used, by a sketch that remembers keys that are gone (the frequency filter of TinyLFU, Einziger et al.,
 //! ACM ToS 2017). Unlike TinyLFU an acknowledged set is always admitted: the victim is somebody else.
+//!
+//! Order of locks: fences of a namespace, shards in ascending order, table of namespaces, tags of a namespace.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
-use plinth_core::SharedClock;
+use plinth_core::{Fence, SharedClock};
+use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
+use self::leases::Leases;
 use self::namespaces::{NamespaceState, Namespaces};
-use self::shard::{Entry, Shard, Taken};
-use super::{Atomicity, CacheBackend, Counting};
+use self::shard::{Lookup, Shard, Taken};
+use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
-use crate::model::{Change, ChangeKind, Changed, Condition, Found, Key, Scope, Stats, TTL_MS_MAX};
+use crate::model::{
+    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeasedRead, Quota, Read, Reply,
+    Scan, Scanned, Space, Tags,
+};
 
+mod apply;
+mod entry;
+mod fences;
+mod leases;
+mod look;
 mod namespaces;
+mod plan;
 mod shard;
 mod sketch;
+mod tags;
 
 /// How many shards share the keys.
 const SHARDS: usize = 64;
@@ -35,6 +50,8 @@ const SWEEP_SLOTS_PER_SHARD: usize = 8_192;
 const SWEEP_INTERVAL_MS: u64 = 100;
 /// Most entries that one call evicts before it lets others go first.
 const EVICTIONS_PER_CALL_MAX: usize = 100_000;
+/// Most leases that are open at one time.
+const LEASES_MAX: usize = 100_000;
 
 /// Settings of the embedded cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +61,10 @@ pub struct CacheSettings {
     pub bytes_max: u64,
     /// Most namespaces of all tenants together.
     pub namespaces_max: usize,
+    /// Most keys of one tenant in all its namespaces; 0 is no limit of its own.
+    pub tenant_keys_max: u64,
+    /// Most bytes of one tenant in all its namespaces; 0 is no limit of its own.
+    pub tenant_bytes_max: u64,
 }
 
 impl Default for CacheSettings {
@@ -51,36 +72,76 @@ impl Default for CacheSettings {
         Self {
             bytes_max: 256 * 1024 * 1024,
             namespaces_max: 10_000,
+            tenant_keys_max: 0,
+            tenant_bytes_max: 0,
+        }
+    }
+}
+
+impl CacheSettings {
+    const fn tenant_quota(&self) -> Quota {
+        const fn limit(max: u64) -> Option<u64> {
+            if max == 0 { None } else { Some(max) }
+        }
+        Quota {
+            keys_max: limit(self.tenant_keys_max),
+            bytes_max: limit(self.tenant_bytes_max),
         }
     }
 }
 
 /// The embedded cache.
 pub struct MemoryCache {
-    shards: Vec<Mutex<Shard>>,
+    rooms: Vec<Mutex<Room>>,
     namespaces: Namespaces,
     hasher: std::hash::RandomState,
     clock: SharedClock,
     versions: AtomicI64,
     bytes: AtomicU64,
+    leases: AtomicUsize,
     bytes_max: u64,
+    tenant_quota: Quota,
     /// Where the next eviction begins, so that no shard pays for all.
     eviction_turn: AtomicU64,
+}
+
+/// What one lock guards: a part of the keys, and the leases on them.
+#[derive(Default)]
+struct Room {
+    shard: Shard,
+    leases: Leases,
+}
+
+/// Rooms that one call holds together.
+struct Rooms<'cache>(Vec<(usize, MutexGuard<'cache, Room>)>);
+
+impl Rooms<'_> {
+    /// The room of a hash. Present for every hash that [`MemoryCache::lock_rooms`] was given.
+    fn of(&mut self, hash: u64) -> Option<&mut Room> {
+        let wanted = MemoryCache::room_of(hash);
+        let place = self.0.binary_search_by_key(&wanted, |(index, _)| *index);
+        let (_, room) = self.0.get_mut(place.ok()?)?;
+        Some(room)
+    }
 }
 
 impl MemoryCache {
     /// Makes an empty cache.
     #[must_use]
     pub fn new(settings: &CacheSettings, clock: SharedClock) -> Arc<Self> {
+        // A random low part tells two starts of one millisecond apart, should the wall clock be set back.
         let epoch = clock.now().0.max(0) << VERSION_EPOCH_SHIFT;
+        let within = rand::rng().random_range(0..1_i64 << (VERSION_EPOCH_SHIFT - 1));
         Arc::new(Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+            rooms: (0..SHARDS).map(|_| Mutex::new(Room::default())).collect(),
             namespaces: Namespaces::new(settings.namespaces_max),
             hasher: std::hash::RandomState::new(),
             clock,
-            versions: AtomicI64::new(epoch),
+            versions: AtomicI64::new(epoch | within),
             bytes: AtomicU64::new(0),
+            leases: AtomicUsize::new(0),
             bytes_max: settings.bytes_max,
+            tenant_quota: settings.tenant_quota(),
             eviction_turn: AtomicU64::new(0),
         })
     }
@@ -96,15 +157,20 @@ impl MemoryCache {
         }
     }
 
-    /// Looks once at a part of every shard and frees what expired there.
+    /// Looks once at a part of every shard and frees what nobody can read any more.
     pub fn sweep(&self) {
         let now = self.clock.monotonic_ms();
-        for shard in &self.shards {
-            let freed = shard.lock().sweep(now, SWEEP_SLOTS_PER_SHARD);
-            for taken in freed {
-                self.forget(&taken, |counters| &counters.expired);
-            }
+        let retired = self.namespaces.retired();
+        for room in &self.rooms {
+            let mut room = room.lock();
+            let freed = room.shard.sweep(now, SWEEP_SLOTS_PER_SHARD, &retired);
+            let ended = room.leases.end_where(|_, until_ms| until_ms <= now);
+            drop(room);
+            self.leases.fetch_sub(ended, Ordering::Relaxed);
+            freed.iter().for_each(|taken| self.forget(taken));
         }
+        let tags = self.namespaces.forget_empty();
+        self.bytes.fetch_sub(tags, Ordering::Relaxed);
     }
 
     /// Bytes of keys, values and bookkeeping held now.
@@ -118,137 +184,65 @@ impl MemoryCache {
         self.hasher.hash_one((namespace, key))
     }
 
-    fn shard_of(hash: u64) -> usize {
+    fn room_of(hash: u64) -> usize {
         // The table inside a shard uses the low and the top bits; the shard is chosen by bits between.
         usize::try_from((hash >> 40) & (SHARDS as u64 - 1)).unwrap_or(0)
     }
 
-    /// Locks the shards of some hashes, each once, in ascending order.
-    fn lock_shards(&self, hashes: &[u64]) -> Vec<(usize, MutexGuard<'_, Shard>)> {
-        let wanted: BTreeSet<usize> = hashes.iter().map(|hash| Self::shard_of(*hash)).collect();
-        self.shards
+    fn room(&self, hash: u64) -> Option<MutexGuard<'_, Room>> {
+        self.rooms.get(Self::room_of(hash)).map(Mutex::lock)
+    }
+
+    /// Locks the rooms of some hashes, each once, in ascending order.
+    fn lock_rooms(&self, hashes: &[u64]) -> Rooms<'_> {
+        let wanted: BTreeSet<usize> = hashes.iter().map(|hash| Self::room_of(*hash)).collect();
+        let locked = self
+            .rooms
             .iter()
             .enumerate()
             .filter(|(index, _)| wanted.contains(index))
-            .map(|(index, shard)| (index, shard.lock()))
-            .collect()
+            .map(|(index, room)| (index, room.lock()))
+            .collect();
+        Rooms(locked)
     }
 
-    fn forget(&self, taken: &Taken, counter: impl Fn(&NamespaceState) -> &AtomicU64) {
+    fn forget(&self, taken: &Taken) {
         self.bytes.fetch_sub(taken.bytes, Ordering::Relaxed);
         self.namespaces.with(taken.namespace, |state| {
             state.removed(taken.bytes);
-            counter(state).fetch_add(1, Ordering::Relaxed);
+            if taken.expired {
+                state.lasting.expired.fetch_add(1, Ordering::Relaxed);
+            } else if !taken.dead {
+                state.lasting.evicted.fetch_add(1, Ordering::Relaxed);
+            }
         });
     }
 
     /// Evicts until the memory bound holds again.
     fn evict(&self) {
+        if self.bytes() <= self.bytes_max {
+            return;
+        }
         let now = self.clock.monotonic_ms();
+        let retired = self.namespaces.retired();
         for _ in 0..EVICTIONS_PER_CALL_MAX {
             if self.bytes() <= self.bytes_max {
                 return;
             }
             let turn = self.eviction_turn.fetch_add(1, Ordering::Relaxed);
             let index = usize::try_from(turn % SHARDS as u64).unwrap_or(0);
-            let Some(shard) = self.shards.get(index) else {
+            let Some(room) = self.rooms.get(index) else {
                 return;
             };
-            let mut shard = shard.lock();
+            let mut room = room.lock();
             // Shards fill by chance but are visited in turn: one below the average would give up even its hot keys.
-            if shard.bytes().saturating_mul(SHARDS as u64) < self.bytes() {
+            if room.shard.bytes().saturating_mul(SHARDS as u64) < self.bytes() {
                 continue;
             }
-            let victim = shard.evict_one(now);
-            drop(shard);
-            if let Some((taken, expired)) = victim {
-                self.forget(&taken, |state| {
-                    if expired {
-                        &state.expired
-                    } else {
-                        &state.evicted
-                    }
-                });
-            }
-        }
-    }
-
-    fn read_at(
-        &self,
-        shard: &mut Shard,
-        state: &NamespaceState,
-        hash: u64,
-        key: &Key,
-        now: u64,
-    ) -> Option<Found> {
-        match shard.get(hash, state.id, key.as_str(), now) {
-            shard::Lookup::Live(entry) => Some(Found {
-                value: entry.value.clone(),
-                version: entry.version,
-                ttl_ms: entry.expires_ms.map(|at| at.saturating_sub(now)),
-            }),
-            shard::Lookup::Expired(taken) => {
-                self.forget(&taken, |state| &state.expired);
-                None
-            }
-            shard::Lookup::Absent => None,
-        }
-    }
-
-    fn apply_one(
-        &self,
-        shard: &mut Shard,
-        state: &NamespaceState,
-        hash: u64,
-        change: Change,
-        now: u64,
-    ) -> Changed {
-        let key = change.key.as_str();
-        match change.kind {
-            ChangeKind::Put { value, ttl, .. } => {
-                let version = self.next_version();
-                let expires_ms = ttl.map(|ttl| now.saturating_add(ttl.get_ms()));
-                let entry = Entry {
-                    namespace: state.id,
-                    key: key.into(),
-                    value,
-                    version,
-                    expires_ms,
-                };
-                let added = entry.bytes();
-                if let Some(replaced) = shard.insert(hash, entry) {
-                    self.bytes.fetch_sub(replaced.bytes, Ordering::Relaxed);
-                    state.removed(replaced.bytes);
-                }
-                self.bytes.fetch_add(added, Ordering::Relaxed);
-                state.added(added);
-                state.sets.fetch_add(1, Ordering::Relaxed);
-                Changed::Stored {
-                    version,
-                    expires_at_ms: self.wall(expires_ms, now),
-                }
-            }
-            ChangeKind::Delete { .. } => {
-                let existed = shard.version(hash, state.id, key, now).is_some();
-                if let Some(taken) = shard.remove(hash, state.id, key) {
-                    self.forget(&taken, |state| {
-                        if existed {
-                            &state.deletes
-                        } else {
-                            &state.expired
-                        }
-                    });
-                }
-                Changed::Deleted { existed }
-            }
-            ChangeKind::Expire { ttl, .. } => {
-                let version = self.next_version();
-                let expires_ms = ttl.map(|ttl| now.saturating_add(ttl.get_ms()));
-                shard.set_expiry(hash, state.id, key, version, expires_ms);
-                Changed::Stored {
-                    version,
-                    expires_at_ms: self.wall(expires_ms, now),
-                }
+            let victim = room.shard.evict_one(now, &retired);
+            drop(room);
+            if let Some(taken) = victim {
+                self.forget(&taken);
             }
         }
     }
@@ -257,62 +251,23 @@ impl MemoryCache {
         self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Says a monotonic instant in wall-clock milliseconds.
-    fn wall(&self, expires_ms: Option<u64>, now: u64) -> Option<i64> {
-        let left = expires_ms?.saturating_sub(now).min(TTL_MS_MAX);
-        Some(
-            self.clock
-                .now()
-                .plus_ms(i64::try_from(left).unwrap_or(i64::MAX))
-                .0,
-        )
-    }
-}
-
-/// Checks a change against what is stored. `index` is its place among the changes of the call.
-fn check(change: &Change, stored: Option<i64>, index: usize) -> Result<(), CacheError> {
-    let item = Some(index);
-    let refuse = |field, reason| {
-        Err(CacheError::Condition {
-            item,
-            field,
-            reason,
-            stored,
-        })
-    };
-    let wanted = match (&change.kind, stored) {
-        (
-            ChangeKind::Put {
-                condition: Condition::Absent,
-                ..
-            },
-            Some(_),
-        ) => {
-            return refuse("condition", "key is present");
+    fn read_at(
+        &self,
+        room: &mut Room,
+        state: &NamespaceState,
+        hash: u64,
+        key: &Key,
+        now: u64,
+        looking: Looking,
+    ) -> Read {
+        match room.shard.get(hash, state.id, key.as_str(), now) {
+            Lookup::Live(entry) => entry.read(now, looking),
+            Lookup::Dead(taken) => {
+                self.forget(&taken);
+                Read::Absent
+            }
+            Lookup::Absent => Read::Absent,
         }
-        (
-            ChangeKind::Put {
-                condition: Condition::Present | Condition::Version(_),
-                ..
-            },
-            None,
-        ) => return refuse("condition", "key is absent"),
-        (
-            ChangeKind::Put {
-                condition: Condition::Version(wanted),
-                ..
-            },
-            Some(_),
-        ) => Some(*wanted),
-        (ChangeKind::Put { .. }, _) | (ChangeKind::Delete { version: None }, _) => return Ok(()),
-        (ChangeKind::Delete { .. } | ChangeKind::Expire { .. }, None) => {
-            return Err(CacheError::KeyNotFound { item });
-        }
-        (ChangeKind::Delete { version } | ChangeKind::Expire { version, .. }, Some(_)) => *version,
-    };
-    match wanted {
-        Some(wanted) if stored != Some(wanted) => refuse("version", "another version is stored"),
-        _ => Ok(()),
     }
 }
 
@@ -322,110 +277,116 @@ impl CacheBackend for MemoryCache {
         "memory"
     }
 
-    async fn get(&self, scope: &Scope, key: &Key) -> Result<Option<Found>, CacheError> {
-        let Some(state) = self.namespaces.find(scope) else {
-            return Ok(None);
+    fn capabilities(&self) -> &'static [Capability] {
+        Capability::ALL
+    }
+
+    async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
+        let Some(state) = self.namespaces.find(&space.scope) else {
+            return Ok(Reply::full(Read::Absent));
         };
         let hash = self.hash(state.id, key.as_str());
-        let found = self.shards.get(Self::shard_of(hash)).and_then(|shard| {
-            let mut shard = shard.lock();
+        let read = self.room(hash).map_or(Read::Absent, |mut room| {
             // Under the lock: a reader that waited for a writer must not see with an older clock than the writer's.
             let now = self.clock.monotonic_ms();
-            self.read_at(&mut shard, &state, hash, key, now)
+            self.read_at(&mut room, &state, hash, key, now, Looking::Reading)
         });
-        state.read(found.is_some());
-        Ok(found)
+        Ok(Reply::full(read))
     }
 
     async fn get_many(
         &self,
-        scope: &Scope,
+        space: &Space,
         keys: &[Key],
-        counting: Counting,
-    ) -> Result<Vec<Option<Found>>, CacheError> {
-        let Some(state) = self.namespaces.find(scope) else {
-            return Ok(vec![None; keys.len()]);
+        looking: Looking,
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
+        let Some(state) = self.namespaces.find(&space.scope) else {
+            return Ok(Reply::full(vec![Read::Absent; keys.len()]));
         };
         let hashes: Vec<u64> = keys
             .iter()
             .map(|key| self.hash(state.id, key.as_str()))
             .collect();
-        let mut locked = self.lock_shards(&hashes);
+        let mut rooms = self.lock_rooms(&hashes);
         let now = self.clock.monotonic_ms();
-        let found = keys
-            .iter()
-            .zip(&hashes)
-            .map(|(key, hash)| {
-                let shard = shard_among(&mut locked, *hash)?;
-                self.read_at(shard, &state, *hash, key, now)
+        let read = |(key, hash): (&Key, &u64)| {
+            rooms.of(*hash).map_or(Read::Absent, |room| {
+                self.read_at(room, &state, *hash, key, now, looking)
             })
-            .collect::<Vec<_>>();
-        drop(locked);
-        if counting == Counting::Counted {
-            found.iter().for_each(|found| state.read(found.is_some()));
-        }
-        Ok(found)
+        };
+        Ok(Reply::full(keys.iter().zip(&hashes).map(read).collect()))
     }
 
     async fn apply(
         &self,
-        scope: &Scope,
+        space: &Space,
         changes: Vec<Change>,
-        atomicity: Atomicity,
-    ) -> Result<Vec<Result<Changed, CacheError>>, CacheError> {
-        let state = self.namespaces.find_or_add(scope)?;
-        let hashes: Vec<u64> = changes
-            .iter()
-            .map(|change| self.hash(state.id, change.key.as_str()))
-            .collect();
-        let mut locked = self.lock_shards(&hashes);
-        let now = self.clock.monotonic_ms();
-        let mut verdicts = Vec::with_capacity(changes.len());
-        for (index, (change, hash)) in changes.iter().zip(&hashes).enumerate() {
-            let stored = shard_among(&mut locked, *hash)
-                .and_then(|shard| shard.version(*hash, state.id, change.key.as_str(), now));
-            let verdict = check(change, stored, index);
-            if atomicity == Atomicity::AllOrNothing {
-                verdict?;
-                verdicts.push(Ok(()));
-            } else {
-                verdicts.push(verdict);
-            }
-        }
-        let results = changes
-            .into_iter()
-            .zip(verdicts)
-            .zip(&hashes)
-            .filter_map(|((change, verdict), hash)| {
-                let shard = shard_among(&mut locked, *hash)?;
-                Some(verdict.map(|()| self.apply_one(shard, &state, *hash, change, now)))
-            })
-            .collect();
-        drop(locked);
+        guard: Guard,
+    ) -> Result<Reply<Vec<Result<Changed, CacheError>>>, CacheError> {
+        let results = self.apply_all(space, changes, guard)?;
         self.evict();
-        Ok(results)
+        Ok(Reply::full(results))
     }
 
-    async fn stats(&self, scope: &Scope) -> Result<Stats, CacheError> {
-        let bytes_max = self.bytes_max;
-        Ok(self.namespaces.find(scope).map_or_else(
-            || Stats {
-                bytes_max,
-                ..Stats::default()
-            },
-            |state| state.stats(bytes_max),
-        ))
+    async fn scan(&self, space: &Space, scan: Scan) -> Result<Scanned, CacheError> {
+        self.walk(space, &scan)
     }
-}
 
-/// Finds the locked shard of a hash. Present for every hash that [`MemoryCache::lock_shards`] was given.
-fn shard_among<'locked>(
-    locked: &'locked mut [(usize, MutexGuard<'_, Shard>)],
-    hash: u64,
-) -> Option<&'locked mut Shard> {
-    let wanted = MemoryCache::shard_of(hash);
-    let place = locked
-        .binary_search_by_key(&wanted, |(index, _)| *index)
-        .ok()?;
-    locked.get_mut(place).map(|(_, shard)| &mut **shard)
+    async fn clear(&self, space: &Space, fence: Option<Fence>) -> Result<i64, CacheError> {
+        self.fenced(space, fence, || self.begin_anew(space))
+    }
+
+    async fn invalidate_tags(
+        &self,
+        space: &Space,
+        tags: Tags,
+        fence: Option<Fence>,
+    ) -> Result<i64, CacheError> {
+        self.fenced(space, fence, || {
+            let state = self.namespaces.find_or_add(&space.scope)?;
+            Ok(state.tags.invalidate(&tags, || self.next_version()))
+        })
+    }
+
+    async fn get_or_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        lease: LeaseMs,
+    ) -> Result<Reply<LeasedRead>, CacheError> {
+        self.read_or_lease(space, key, lease).map(Reply::full)
+    }
+
+    async fn lease_ended(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+        wait: Duration,
+    ) -> Result<(), CacheError> {
+        let Some((mut end, until_ms)) = self.end_of_lease(space, key, token) else {
+            return Ok(());
+        };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let waited_ms = self.clock.monotonic_ms().saturating_add(wait_ms);
+        tokio::select! {
+            // An error says that the sender is gone: the lease has ended.
+            _gone = end.changed() => {}
+            () = self.clock.sleep_until_monotonic(until_ms.min(waited_ms)) => {}
+        }
+        Ok(())
+    }
+
+    async fn end_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+    ) -> Result<bool, CacheError> {
+        Ok(self.end_lease_now(space, key, token))
+    }
+
+    async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError> {
+        Ok(self.look(space))
+    }
 }

@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
-use plinth_cache::backend::{Atomicity, CacheBackend};
+use plinth_cache::backend::{CacheBackend, Looking};
 use plinth_cache::model::{
-    Change, ChangeKind, Changed, Condition, Key, Namespace, Scope, Ttl, Value,
+    Atomicity, Change, ChangeKind, Changed, Condition, Content, Guard, Key, Life, Namespace,
+    Policy, Put, Read, Scope, Space, Stored, Tags, Ttl, Value,
 };
 use plinth_cache::{CacheError, CacheSettings, MemoryCache};
 use plinth_core::{ManualClock, TenantId, TimestampMs};
@@ -23,12 +24,17 @@ pub(crate) struct Rig {
 
 /// The embedded backend with a memory bound.
 pub(crate) fn memory(bytes_max: u64) -> Rig {
-    let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
-    let settings = CacheSettings {
+    memory_with(&CacheSettings {
         bytes_max,
         namespaces_max: 3,
-    };
-    let memory = MemoryCache::new(&settings, clock.clone());
+        ..CacheSettings::default()
+    })
+}
+
+/// The embedded backend with settings.
+pub(crate) fn memory_with(settings: &CacheSettings) -> Rig {
+    let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
+    let memory = MemoryCache::new(settings, clock.clone());
     Rig {
         backend: memory.clone(),
         memory,
@@ -41,10 +47,13 @@ pub(crate) fn backends() -> Vec<(&'static str, Rig)> {
     vec![("memory", memory(64 * 1024 * 1024))]
 }
 
-pub(crate) fn scope(tenant: &str, namespace: &str) -> Scope {
-    Scope {
-        tenant: TenantId::parse(tenant).expect("a tenant"),
-        namespace: Namespace::parse(namespace).expect("a namespace"),
+pub(crate) fn space(tenant: &str, namespace: &str) -> Space {
+    Space {
+        scope: Scope {
+            tenant: TenantId::parse(tenant).expect("a tenant"),
+            namespace: Namespace::parse(namespace).expect("a namespace"),
+        },
+        policy: Policy::default(),
     }
 }
 
@@ -52,15 +61,47 @@ pub(crate) fn key(text: &str) -> Key {
     Key::parse(text).expect("a key")
 }
 
-pub(crate) fn put(name: &str, value: &[u8], ttl_ms: Option<i64>, condition: Condition) -> Change {
+pub(crate) fn ttl(ttl_ms: i64) -> Ttl {
+    Ttl::parse(ttl_ms).expect("a ttl")
+}
+
+pub(crate) fn life(ttl_ms: Option<i64>) -> Life {
+    ttl_ms.map_or(Life::FOREVER, |ttl_ms| Life::after(ttl(ttl_ms)))
+}
+
+pub(crate) fn value(bytes: &[u8]) -> Value {
+    Value::parse(bytes.to_vec().into(), None, None).expect("a value")
+}
+
+pub(crate) fn tags(names: &[&str]) -> Tags {
+    Tags::parse(names).expect("tags")
+}
+
+/// A put of a value without tags, to be changed where a test wants more.
+pub(crate) fn plain(bytes: &[u8]) -> Put {
+    Put {
+        content: Content::Value(value(bytes)),
+        life: Life::FOREVER,
+        condition: Condition::Always,
+        tags: Tags::default(),
+        lease: None,
+    }
+}
+
+pub(crate) fn store(name: &str, put: Put) -> Change {
     Change {
         key: key(name),
-        kind: ChangeKind::Put {
-            value: Value::parse(value, None).expect("a value"),
-            ttl: ttl_ms.map(|ttl| Ttl::parse(ttl).expect("a ttl")),
-            condition,
-        },
+        kind: ChangeKind::Put(put),
     }
+}
+
+pub(crate) fn put(name: &str, value: &[u8], ttl_ms: Option<i64>, condition: Condition) -> Change {
+    let put = Put {
+        life: life(ttl_ms),
+        condition,
+        ..plain(value)
+    };
+    store(name, put)
 }
 
 pub(crate) fn delete(name: &str, version: Option<i64>) -> Change {
@@ -71,37 +112,75 @@ pub(crate) fn delete(name: &str, version: Option<i64>) -> Change {
 }
 
 pub(crate) fn expire(name: &str, ttl_ms: Option<i64>) -> Change {
-    let ttl = ttl_ms.map(|ttl| Ttl::parse(ttl).expect("a ttl"));
+    let life = life(ttl_ms);
     Change {
         key: key(name),
-        kind: ChangeKind::Expire { ttl, version: None },
+        kind: ChangeKind::Expire {
+            life,
+            version: None,
+        },
     }
 }
 
+pub(crate) fn touch(name: &str, life: Life) -> Change {
+    Change {
+        key: key(name),
+        kind: ChangeKind::Touch { life },
+    }
+}
+
+/// Changes that are all made or none, without a fence.
+pub(crate) const ALL: Guard = Guard::unfenced(Atomicity::AllOrNothing);
+/// Changes that are made each alone, without a fence.
+pub(crate) const EACH: Guard = Guard::unfenced(Atomicity::EachAlone);
+
 /// Applies one change.
-pub(crate) async fn apply(rig: &Rig, scope: &Scope, change: Change) -> Result<Changed, CacheError> {
-    let results = rig
-        .backend
-        .apply(scope, vec![change], Atomicity::AllOrNothing)
-        .await?;
-    results
+pub(crate) async fn apply(rig: &Rig, space: &Space, change: Change) -> Result<Changed, CacheError> {
+    let reply = rig.backend.apply(space, vec![change], ALL).await?;
+    reply
+        .answer
         .into_iter()
         .next()
         .expect("one answer for one change")
 }
 
+/// Reads what stands under a key.
+pub(crate) async fn stands(rig: &Rig, space: &Space, name: &str) -> Read {
+    rig.backend
+        .get(space, &key(name))
+        .await
+        .expect("reads")
+        .answer
+}
+
 /// Reads the bytes of a key.
-pub(crate) async fn read(rig: &Rig, scope: &Scope, name: &str) -> Option<Vec<u8>> {
-    let found = rig.backend.get(scope, &key(name)).await.expect("reads");
+pub(crate) async fn read(rig: &Rig, space: &Space, name: &str) -> Option<Vec<u8>> {
+    let found = stands(rig, space, name).await.found();
     found.map(|found| found.value.bytes.to_vec())
+}
+
+/// Looks at keys without reading them.
+pub(crate) async fn peek(rig: &Rig, space: &Space, keys: &[Key]) -> Vec<Read> {
+    let reply = rig.backend.get_many(space, keys, Looking::Peeking).await;
+    reply.expect("reads").answer
+}
+
+/// What a change stored.
+pub(crate) fn stored(changed: &Changed) -> Stored {
+    match changed {
+        Changed::Stored(stored)
+        | Changed::Counted { stored, .. }
+        | Changed::Appended { stored, .. } => *stored,
+        Changed::Deleted { .. } | Changed::Touched(_) => Stored {
+            version: -1,
+            expires_at_ms: None,
+        },
+    }
 }
 
 /// The version that a change stored.
 pub(crate) fn version(changed: &Changed) -> i64 {
-    match changed {
-        Changed::Stored { version, .. } => *version,
-        Changed::Deleted { .. } => -1,
-    }
+    stored(changed).version
 }
 
 /// Runs a future on a runtime of its own, for property tests.

@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{HeaderName, HeaderValue, header};
 use plinth_cache::CacheError;
-use plinth_cache::model::{Change, ChangeKind, Key, Namespace, Ttl, Value, parse_keys};
+use plinth_cache::model::{
+    Atomicity, Change, ChangeKind, Content, Key, Namespace, Put, Tags, Value, each_item, parse_keys,
+};
 use plinth_core::{Error, ErrorCode, Resource};
 use plinth_gate::Target;
 use plinth_gate::catalogue::ops;
@@ -20,7 +22,7 @@ mod body;
 use self::body::{
     CacheBatchDeleteBody, CacheBatchSetBody, CacheDeleteItem, CacheDeleted, CacheExpireBody,
     CacheItemResults, CacheItems, CacheKeysBody, CachePresence, CacheStats, CacheStored, SetQuery,
-    atomicity, delete_condition, each_item, item, item_results, put, set_condition, stored,
+    delete_condition, expiry, item, item_results, put, set_condition,
 };
 
 /// The header with the milliseconds that a value has left.
@@ -68,18 +70,24 @@ async fn set(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let key = Key::parse(&key)?;
-        let value = Value::parse(&body.bytes, body.content_type.as_deref())?;
-        let ttl = query.ttl_ms.map(Ttl::parse).transpose()?;
-        let condition = set_condition(conditions)?;
-        cache
-            .set(&context, namespace, key, value, ttl, condition)
-            .await
+        let put = Put {
+            content: Content::Value(Value::parse(
+                body.bytes,
+                body.content_type.as_deref(),
+                None,
+            )?),
+            life: expiry(query.ttl_ms)?,
+            condition: set_condition(conditions)?,
+            tags: Tags::default(),
+            lease: None,
+        };
+        cache.set(&context, namespace, key, put).await
     };
-    let changed = services
+    let stored = services
         .gate
         .call(&session, &ops::CACHE_SET, target, call)
         .await?;
-    Ok(ApiJson(stored(changed)?))
+    Ok(ApiJson(stored.into()))
 }
 
 /// Reads a value: the body is the value, `ETag` its version, `Plinth-Ttl-Ms` the milliseconds it has left.
@@ -111,7 +119,10 @@ async fn get(
         .gate
         .call(&session, &ops::CACHE_GET, target, call)
         .await?;
-    let found = found.ok_or_else(|| Error::new(ErrorCode::CacheKeyNotFound, "key is absent"))?;
+    let found = found
+        .answer
+        .found()
+        .ok_or_else(|| Error::new(ErrorCode::CacheKeyNotFound, "key is absent"))?;
     let mut response = found.value.bytes.into_response();
     let headers = response.headers_mut();
     // The content type was checked to be visible ASCII when it came in.
@@ -178,15 +189,15 @@ async fn expire(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let key = Key::parse(&key)?;
-        let ttl = body.ttl_ms.map(Ttl::parse).transpose()?;
+        let life = expiry(body.ttl_ms)?;
         let version = body.version.map(|version| version.0);
-        cache.expire(&context, namespace, key, ttl, version).await
+        cache.expire(&context, namespace, key, life, version).await
     };
-    let changed = services
+    let stored = services
         .gate
         .call(&session, &ops::CACHE_EXPIRE, target, call)
         .await?;
-    Ok(ApiJson(stored(changed)?))
+    Ok(ApiJson(stored.into()))
 }
 
 /// Stores many values.
@@ -208,7 +219,7 @@ async fn batch_set(
         let namespace = Namespace::parse(&namespace)?;
         let changes = each_item(body.items, put)?;
         cache
-            .batch(&context, namespace, changes, atomicity(body.atomic))
+            .batch(&context, namespace, changes, Atomicity::parse(body.atomic))
             .await
     };
     let results = services
@@ -245,7 +256,7 @@ async fn batch_delete(
             })
         })?;
         cache
-            .batch(&context, namespace, changes, atomicity(body.atomic))
+            .batch(&context, namespace, changes, Atomicity::parse(body.atomic))
             .await
     };
     let results = services
@@ -273,7 +284,7 @@ async fn batch_get(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let keys = parse_keys(&body.keys)?;
-        let found = cache.batch_get(&context, namespace, &keys).await?;
+        let found = cache.batch_get(&context, namespace, &keys).await?.answer;
         let items = body
             .keys
             .into_iter()

@@ -1,8 +1,8 @@
 //! The `cache` block.
 
-use plinth_cache::backend::Atomicity;
 use plinth_cache::model::{
-    Change, ChangeKind, Changed, Condition, Found, Key, Namespace, Ttl, Value, parse_keys,
+    Atomicity, Change, ChangeKind, Changed, Condition, Content, Expiry, ExpiryFields, Key,
+    Namespace, Put, Read, Tags, Value, each_item, parse_keys,
 };
 use plinth_cache::{CacheError, ItemResults};
 use plinth_core::{Error, Resource, Result};
@@ -26,22 +26,26 @@ pub(crate) async fn set(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
-        let value = Value::parse(&request.value, request.content_type.as_deref())?;
-        let ttl = request.ttl_ms.map(Ttl::parse).transpose()?;
-        let condition = Condition::parse(request.condition.as_deref(), request.version)?;
-        services
-            .cache
-            .set(&context, namespace, key, value, ttl, condition)
-            .await
+        let put = Put {
+            content: Content::Value(Value::parse(
+                request.value,
+                request.content_type.as_deref(),
+                None,
+            )?),
+            life: expiry(request.ttl_ms)?,
+            condition: Condition::parse(request.condition.as_deref(), request.version)?,
+            tags: Tags::default(),
+            lease: None,
+        };
+        services.cache.set(&context, namespace, key, put).await
     };
-    let changed = services
+    let stored = services
         .gate
         .call(session, &ops::CACHE_SET, target, call)
         .await?;
-    let (version, expires_at_ms) = stored(changed)?;
     Ok(CacheSetResponse {
-        version,
-        expires_at_ms,
+        version: stored.version,
+        expires_at_ms: stored.expires_at_ms,
         ..Default::default()
     })
 }
@@ -57,10 +61,11 @@ pub(crate) async fn get(
         let key = Key::parse(&request.key)?;
         services.cache.get(&context, namespace, &key).await
     };
-    let found = services
+    let reply = services
         .gate
         .call(session, &ops::CACHE_GET, target, call)
         .await?;
+    let found = reply.answer.found();
     Ok(
         found.map_or_else(CacheGetResponse::default, |found| CacheGetResponse {
             found: true,
@@ -105,7 +110,7 @@ pub(crate) async fn batch_set(
     let target = target(&request.namespace_name);
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
-        let atomicity = atomicity(request.atomic);
+        let atomicity = Atomicity::parse(request.atomic);
         let changes = each_item(request.items, put)?;
         services
             .cache
@@ -131,7 +136,11 @@ pub(crate) async fn batch_get(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let keys = parse_keys(&request.keys)?;
-        let found = services.cache.batch_get(&context, namespace, &keys).await?;
+        let found = services
+            .cache
+            .batch_get(&context, namespace, &keys)
+            .await?
+            .answer;
         Ok::<_, CacheError>(
             request
                 .keys
@@ -158,7 +167,7 @@ pub(crate) async fn batch_delete(
     let target = target(&request.namespace_name);
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
-        let atomicity = atomicity(request.atomic);
+        let atomicity = Atomicity::parse(request.atomic);
         let changes = each_item(request.items, |item: CacheDeleteItem| {
             let kind = ChangeKind::Delete {
                 version: item.version,
@@ -213,20 +222,19 @@ pub(crate) async fn expire(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
-        let ttl = request.ttl_ms.map(Ttl::parse).transpose()?;
+        let life = expiry(request.ttl_ms)?;
         services
             .cache
-            .expire(&context, namespace, key, ttl, request.version)
+            .expire(&context, namespace, key, life, request.version)
             .await
     };
-    let changed = services
+    let stored = services
         .gate
         .call(session, &ops::CACHE_EXPIRE, target, call)
         .await?;
-    let (version, expires_at_ms) = stored(changed)?;
     Ok(CacheExpireResponse {
-        version,
-        expires_at_ms,
+        version: stored.version,
+        expires_at_ms: stored.expires_at_ms,
         ..Default::default()
     })
 }
@@ -251,56 +259,42 @@ pub(crate) async fn stats(
         hit_rate: stats.hit_rate(),
         sets: outward(stats.sets),
         deletes: outward(stats.deletes),
-        expired: outward(stats.expired),
-        evicted: outward(stats.evicted),
-        keys: outward(stats.keys),
-        bytes: outward(stats.bytes),
-        bytes_max: outward(stats.bytes_max),
+        expired: outward(stats.held.expired),
+        evicted: outward(stats.held.evicted),
+        keys: outward(stats.held.keys),
+        bytes: outward(stats.held.bytes),
+        bytes_max: outward(stats.held.bytes_max.unwrap_or(0)),
         backend: services.cache.backend_name().into(),
         base_resp: None,
     })
 }
 
-/// A batch is all or nothing unless told otherwise.
-fn atomicity(atomic: Option<bool>) -> Atomicity {
-    if atomic.unwrap_or(true) {
-        Atomicity::AllOrNothing
-    } else {
-        Atomicity::EachAlone
-    }
-}
-
-/// Parses each item; a refusal names its place.
-fn each_item<T>(items: Vec<T>, parse: impl Fn(T) -> Result<Change>) -> Result<Vec<Change>> {
-    let in_place = |(index, item)| {
-        parse(item).map_err(|error: Error| error.in_field(&format!("items[{index}]")))
-    };
-    items.into_iter().enumerate().map(in_place).collect()
-}
-
-fn put(item: CacheSetItem) -> Result<Change> {
-    Ok(Change {
-        key: Key::parse(&item.key)?,
-        kind: ChangeKind::Put {
-            value: Value::parse(&item.value, item.content_type.as_deref())?,
-            ttl: item.ttl_ms.map(Ttl::parse).transpose()?,
-            condition: Condition::parse(item.condition.as_deref(), item.version)?,
-        },
+fn expiry(ttl_ms: Option<i64>) -> Result<Expiry> {
+    Expiry::parse(ExpiryFields {
+        ttl_ms,
+        ..ExpiryFields::default()
     })
 }
 
-fn stored(changed: Changed) -> Result<(i64, Option<i64>)> {
-    match changed {
-        Changed::Stored {
-            version,
-            expires_at_ms,
-        } => Ok((version, expires_at_ms)),
-        Changed::Deleted { .. } => Err(Error::internal("a store was answered as a delete")),
-    }
+fn put(item: CacheSetItem) -> Result<Change<Expiry>> {
+    Ok(Change {
+        key: Key::parse(&item.key)?,
+        kind: ChangeKind::Put(Put {
+            content: Content::Value(Value::parse(
+                item.value,
+                item.content_type.as_deref(),
+                None,
+            )?),
+            life: expiry(item.ttl_ms)?,
+            condition: Condition::parse(item.condition.as_deref(), item.version)?,
+            tags: Tags::default(),
+            lease: None,
+        }),
+    })
 }
 
-fn item(key: faststr::FastStr, found: Option<Found>) -> CacheItem {
-    let Some(found) = found else {
+fn item(key: faststr::FastStr, read: Read) -> CacheItem {
+    let Some(found) = read.found() else {
         return CacheItem {
             key,
             ..Default::default()
@@ -320,9 +314,17 @@ fn item_results(results: ItemResults) -> Vec<CacheItemResult> {
     let result = |(key, outcome): (Key, Result<Changed, CacheError>)| {
         let key = key.as_str().to_owned().into();
         match outcome {
-            Ok(Changed::Stored { version, .. }) => CacheItemResult {
+            Ok(
+                Changed::Stored(stored)
+                | Changed::Counted { stored, .. }
+                | Changed::Appended { stored, .. },
+            ) => CacheItemResult {
                 key,
-                version: Some(version),
+                version: Some(stored.version),
+                ..Default::default()
+            },
+            Ok(Changed::Touched(_)) => CacheItemResult {
+                key,
                 ..Default::default()
             },
             Ok(Changed::Deleted { existed }) => CacheItemResult {

@@ -1,72 +1,164 @@
-//! The namespaces of all tenants, with their counters.
+//! The namespaces of all tenants, with what they hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use plinth_core::TenantId;
 
-use crate::error::CacheError;
-use crate::model::{Scope, Stats};
+use super::fences::Fences;
+use super::tags::TagTable;
+use crate::error::{CacheError, Refusal};
+use crate::model::{Quota, Scope};
 
-/// The counters of one namespace.
+/// Numbers of namespaces that were cleared and still have entries to be swept.
+pub(super) type Retired = HashSet<u32>;
+
+/// One namespace from its beginning, or its last clear, on.
 pub(super) struct NamespaceState {
-    /// Its number, part of every key.
+    /// Its number, part of every key. A clear gives the namespace another one, which makes every entry unreachable in one
+    /// step; the sweeper frees them.
     pub(super) id: u32,
-    hits: AtomicU64,
-    misses: AtomicU64,
-    pub(super) sets: AtomicU64,
-    pub(super) deletes: AtomicU64,
+    pub(super) tags: TagTable,
+    pub(super) lasting: Arc<Lasting>,
+    usage: Usage,
+    tenant: Arc<Usage>,
+    retired: AtomicBool,
+}
+
+/// What of a namespace outlives a clear.
+#[derive(Default)]
+pub(super) struct Lasting {
+    pub(super) fences: Mutex<Fences>,
     pub(super) expired: AtomicU64,
     pub(super) evicted: AtomicU64,
+}
+
+/// Keys and bytes that are held.
+#[derive(Default)]
+struct Usage {
     keys: AtomicU64,
     bytes: AtomicU64,
 }
 
+/// By how much keys and bytes change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Growth {
+    pub(super) keys: i64,
+    pub(super) bytes: i64,
+}
+
+impl Growth {
+    /// The growth where an entry of one size takes the place of another; `None` is no entry.
+    pub(super) fn between(before: Option<u64>, after: Option<u64>) -> Self {
+        let count = |bytes: Option<u64>| i64::from(bytes.is_some());
+        let size = |bytes: Option<u64>| i64::try_from(bytes.unwrap_or(0)).unwrap_or(i64::MAX);
+        Self {
+            keys: count(after) - count(before),
+            bytes: size(after).saturating_sub(size(before)),
+        }
+    }
+
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self {
+            keys: self.keys.saturating_add(other.keys),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    const fn undone(self) -> Self {
+        Self {
+            keys: self.keys.saturating_neg(),
+            bytes: self.bytes.saturating_neg(),
+        }
+    }
+}
+
+impl Usage {
+    fn add(&self, growth: Growth) {
+        shift(&self.keys, growth.keys);
+        shift(&self.bytes, growth.bytes);
+    }
+
+    /// Takes the growth where it stays within the quota; what does not grow always does.
+    fn reserve(&self, growth: Growth, quota: Quota, whose: &'static str) -> Result<(), Refusal> {
+        let refusal = |unit, held: u64, delta: i64, max: Option<u64>| match max {
+            Some(max) if delta > 0 && held > max => Err(Refusal::Quota {
+                whose,
+                unit,
+                held: held.saturating_sub(delta.unsigned_abs()),
+                max,
+            }),
+            _ => Ok(()),
+        };
+        let keys = shift(&self.keys, growth.keys);
+        let bytes = shift(&self.bytes, growth.bytes);
+        refusal("keys", keys, growth.keys, quota.keys_max)
+            .and_then(|()| refusal("bytes", bytes, growth.bytes, quota.bytes_max))
+            .inspect_err(|_| self.add(growth.undone()))
+    }
+}
+
+/// Adds to a counter and returns what it then holds.
+fn shift(counter: &AtomicU64, delta: i64) -> u64 {
+    if delta >= 0 {
+        let delta = delta.unsigned_abs();
+        counter
+            .fetch_add(delta, Ordering::Relaxed)
+            .wrapping_add(delta)
+    } else {
+        let delta = delta.unsigned_abs();
+        counter
+            .fetch_sub(delta, Ordering::Relaxed)
+            .wrapping_sub(delta)
+    }
+}
+
 impl NamespaceState {
-    fn new(id: u32) -> Self {
-        let zero = AtomicU64::default;
+    fn new(id: u32, tenant: Arc<Usage>, lasting: Arc<Lasting>) -> Self {
         Self {
             id,
-            hits: zero(),
-            misses: zero(),
-            sets: zero(),
-            deletes: zero(),
-            expired: zero(),
-            evicted: zero(),
-            keys: zero(),
-            bytes: zero(),
+            tags: TagTable::default(),
+            lasting,
+            usage: Usage::default(),
+            tenant,
+            retired: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn read(&self, hit: bool) {
-        let counter = if hit { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
+    /// Counts a growth within the quotas of the namespace and of its tenant. Errors: a quota would be passed; nothing is
+    /// counted then.
+    pub(super) fn reserve(
+        &self,
+        growth: Growth,
+        namespace: Quota,
+        tenant: Quota,
+    ) -> Result<(), Refusal> {
+        self.usage.reserve(growth, namespace, "namespace")?;
+        self.tenant
+            .reserve(growth, tenant, "tenant")
+            .inspect_err(|_| self.usage.add(growth.undone()))
     }
 
-    pub(super) fn added(&self, bytes: u64) {
-        self.keys.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
+    /// Counts one entry less.
     pub(super) fn removed(&self, bytes: u64) {
-        self.keys.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let growth = Growth::between(Some(bytes), None);
+        self.usage.add(growth);
+        self.tenant.add(growth);
     }
 
-    pub(super) fn stats(&self, bytes_max: u64) -> Stats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
-            hits: read(&self.hits),
-            misses: read(&self.misses),
-            sets: read(&self.sets),
-            deletes: read(&self.deletes),
-            expired: read(&self.expired),
-            evicted: read(&self.evicted),
-            keys: read(&self.keys),
-            bytes: read(&self.bytes),
-            bytes_max,
-        }
+    /// Keys and bytes that it holds.
+    pub(super) fn held(&self) -> (u64, u64) {
+        (
+            self.usage.keys.load(Ordering::Relaxed),
+            self.usage.bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Whether a clear has given the namespace another number.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 }
 
@@ -79,7 +171,10 @@ pub(super) struct Namespaces {
 #[derive(Default)]
 struct Table {
     by_scope: HashMap<Scope, Arc<NamespaceState>>,
-    by_id: Vec<Arc<NamespaceState>>,
+    by_id: HashMap<u32, Arc<NamespaceState>>,
+    tenants: HashMap<TenantId, Arc<Usage>>,
+    retired: Arc<Retired>,
+    next_id: u32,
 }
 
 impl Namespaces {
@@ -102,25 +197,67 @@ impl Namespaces {
         if let Some(state) = table.by_scope.get(scope) {
             return Ok(Arc::clone(state));
         }
-        let too_many = CacheError::TooManyNamespaces { max: self.max };
-        if table.by_id.len() >= self.max {
-            return Err(too_many);
+        if table.by_scope.len() >= self.max {
+            return Err(CacheError::TooManyNamespaces { max: self.max });
         }
-        let id = u32::try_from(table.by_id.len()).map_err(|_| too_many)?;
-        let state = Arc::new(NamespaceState::new(id));
-        table.by_id.push(Arc::clone(&state));
-        table.by_scope.insert(scope.clone(), Arc::clone(&state));
-        Ok(state)
+        Ok(table.begin(scope, Arc::default()))
     }
 
-    /// Runs `work` on the namespace of a number that [`Namespaces::find_or_add`] gave.
+    /// Gives a namespace another number and returns what it was until now.
+    pub(super) fn begin_anew(&self, scope: &Scope) -> Option<Arc<NamespaceState>> {
+        let mut table = self.table.write();
+        let old = table.by_scope.get(scope).cloned()?;
+        old.retired.store(true, Ordering::Release);
+        table.begin(scope, Arc::clone(&old.lasting));
+        Some(old)
+    }
+
+    /// Lets the sweeper free what has a number that nobody uses any more.
+    pub(super) fn retire(&self, id: u32) {
+        Arc::make_mut(&mut self.table.write().retired).insert(id);
+    }
+
+    /// The numbers whose entries are to be freed.
+    pub(super) fn retired(&self) -> Arc<Retired> {
+        Arc::clone(&self.table.read().retired)
+    }
+
+    /// Forgets the numbers whose entries are freed. Returns the bytes that their tags held.
+    pub(super) fn forget_empty(&self) -> u64 {
+        if self.table.read().retired.is_empty() {
+            return 0;
+        }
+        let mut table = self.table.write();
+        let Table { by_id, retired, .. } = &mut *table;
+        let mut freed = 0_u64;
+        Arc::make_mut(retired).retain(|id| {
+            let holds = by_id.get(id).is_some_and(|state| state.held().0 > 0);
+            if !holds {
+                freed += by_id.remove(id).map_or(0, |state| state.tags.bytes());
+            }
+            holds
+        });
+        freed
+    }
+
+    /// Runs `work` on the namespace of a number.
     pub(super) fn with(&self, id: u32, work: impl FnOnce(&NamespaceState)) {
-        let table = self.table.read();
-        if let Some(state) = usize::try_from(id)
-            .ok()
-            .and_then(|index| table.by_id.get(index))
-        {
+        if let Some(state) = self.table.read().by_id.get(&id) {
             work(state);
         }
+    }
+}
+
+impl Table {
+    fn begin(&mut self, scope: &Scope, lasting: Arc<Lasting>) -> Arc<NamespaceState> {
+        while self.by_id.contains_key(&self.next_id) {
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+        let tenant = Arc::clone(self.tenants.entry(scope.tenant.clone()).or_default());
+        let state = Arc::new(NamespaceState::new(self.next_id, tenant, lasting));
+        self.by_id.insert(state.id, Arc::clone(&state));
+        self.by_scope.insert(scope.clone(), Arc::clone(&state));
+        self.next_id = self.next_id.wrapping_add(1);
+        state
     }
 }

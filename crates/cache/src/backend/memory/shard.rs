@@ -3,49 +3,29 @@
 use hashbrown::HashTable;
 use rand::Rng as _;
 
+use super::entry::Entry;
+use super::namespaces::Retired;
 use super::sketch::Sketch;
-use crate::model::Value;
 
-/// Bytes that an entry costs beside its key and value: slab slot, table slot, allocations.
-const ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// How many entries an eviction compares.
 const EVICTION_SAMPLE: usize = 8;
-
-/// A stored value.
-pub(super) struct Entry {
-    pub(super) namespace: u32,
-    pub(super) key: Box<str>,
-    pub(super) value: Value,
-    pub(super) version: i64,
-    /// On the monotonic clock: from this millisecond on the entry is gone.
-    pub(super) expires_ms: Option<u64>,
-}
-
-impl Entry {
-    /// What the entry counts against the memory bound.
-    pub(super) fn bytes(&self) -> u64 {
-        u64::try_from(self.key.len() + self.value.bytes.len())
-            .unwrap_or(u64::MAX)
-            .saturating_add(ENTRY_OVERHEAD_BYTES)
-    }
-
-    fn is_expired(&self, now: u64) -> bool {
-        self.expires_ms.is_some_and(|at| at <= now)
-    }
-}
 
 /// What is left to count of an entry that was removed.
 pub(super) struct Taken {
     pub(super) namespace: u32,
     pub(super) bytes: u64,
+    /// Whether its time had come.
+    pub(super) expired: bool,
+    /// Whether nobody could read it any more.
+    pub(super) dead: bool,
 }
 
 /// What a read finds.
 pub(super) enum Lookup<'shard> {
     /// A live entry.
-    Live(&'shard Entry),
-    /// An entry whose time had come; it is removed now.
-    Expired(Taken),
+    Live(&'shard mut Entry),
+    /// An entry that nobody can read any more; it is removed now.
+    Dead(Taken),
     /// Nothing.
     Absent,
 }
@@ -80,27 +60,47 @@ impl Shard {
             .and_then(|index| usize::try_from(*index).ok())
     }
 
+    /// Reads an entry and remembers that it was asked for.
     pub(super) fn get(&mut self, hash: u64, namespace: u32, key: &str, now: u64) -> Lookup<'_> {
         self.sketch.note(hash);
         let Some(index) = self.find(hash, namespace, key) else {
             return Lookup::Absent;
         };
-        if self
+        let dead = self
             .slots
             .get(index)
-            .is_some_and(|slot| slot.entry.is_expired(now))
-        {
-            return self.take(index).map_or(Lookup::Absent, Lookup::Expired);
+            .is_some_and(|slot| slot.entry.is_dead(now));
+        if dead {
+            return self.take(index, now).map_or(Lookup::Absent, Lookup::Dead);
         }
         self.slots
-            .get(index)
-            .map_or(Lookup::Absent, |slot| Lookup::Live(&slot.entry))
+            .get_mut(index)
+            .map_or(Lookup::Absent, |slot| Lookup::Live(&mut slot.entry))
     }
 
-    /// The version of a live entry.
-    pub(super) fn version(&self, hash: u64, namespace: u32, key: &str, now: u64) -> Option<i64> {
-        let slot = self.slots.get(self.find(hash, namespace, key)?)?;
-        (!slot.entry.is_expired(now)).then_some(slot.entry.version)
+    /// Looks at what is stored, dead or alive.
+    pub(super) fn peek(&self, hash: u64, namespace: u32, key: &str) -> Option<&Entry> {
+        let index = self.find(hash, namespace, key)?;
+        self.slots.get(index).map(|slot| &slot.entry)
+    }
+
+    /// Changes what is stored, where the entry's size is known to the caller before and after.
+    pub(super) fn change(
+        &mut self,
+        hash: u64,
+        namespace: u32,
+        key: &str,
+        change: impl FnOnce(&mut Entry),
+    ) {
+        let index = self.find(hash, namespace, key);
+        if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
+            let before = slot.entry.bytes();
+            change(&mut slot.entry);
+            self.bytes = self
+                .bytes
+                .saturating_sub(before)
+                .saturating_add(slot.entry.bytes());
+        }
     }
 
     /// What its entries count against the memory bound.
@@ -108,63 +108,53 @@ impl Shard {
         self.bytes
     }
 
-    /// Stores an entry and returns what it replaced.
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry) -> Option<Taken> {
+    /// How many entries it holds, dead ones included.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Stores an entry in place of what was there.
+    pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
         self.sketch.note(hash);
         self.bytes = self.bytes.saturating_add(entry.bytes());
         if let Some(index) = self.find(hash, entry.namespace, &entry.key) {
-            let slot = self.slots.get_mut(index)?;
-            let replaced = std::mem::replace(&mut slot.entry, entry);
-            self.bytes = self.bytes.saturating_sub(replaced.bytes());
-            return Some(Taken {
-                namespace: replaced.namespace,
-                bytes: replaced.bytes(),
-            });
+            if let Some(slot) = self.slots.get_mut(index) {
+                let replaced = std::mem::replace(&mut slot.entry, entry);
+                self.bytes = self.bytes.saturating_sub(replaced.bytes());
+            }
+            return;
         }
         // A shard would need 2³² entries of over 128 bytes each; the memory bound comes first.
-        let index = u32::try_from(self.slots.len()).ok()?;
+        let Ok(index) = u32::try_from(self.slots.len()) else {
+            return;
+        };
         self.slots.push(Slot { hash, entry });
         let slots = &self.slots;
         self.table.insert_unique(hash, index, |index| {
             slot_at(slots, *index).map_or(0, |slot| slot.hash)
         });
-        None
     }
 
-    pub(super) fn remove(&mut self, hash: u64, namespace: u32, key: &str) -> Option<Taken> {
-        self.find(hash, namespace, key)
-            .and_then(|index| self.take(index))
-    }
-
-    pub(super) fn set_expiry(
-        &mut self,
-        hash: u64,
-        namespace: u32,
-        key: &str,
-        version: i64,
-        expires_ms: Option<u64>,
-    ) {
-        let index = self.find(hash, namespace, key);
-        if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
-            slot.entry.version = version;
-            slot.entry.expires_ms = expires_ms;
+    /// Removes what is stored, dead or alive.
+    pub(super) fn remove(&mut self, hash: u64, namespace: u32, key: &str) {
+        if let Some(index) = self.find(hash, namespace, key) {
+            self.take(index, 0);
         }
     }
 
-    /// Looks at the next `slots_max` slots and removes what expired.
-    pub(super) fn sweep(&mut self, now: u64, slots_max: usize) -> Vec<Taken> {
+    /// Looks at the next `slots_max` slots and removes what nobody can read any more.
+    pub(super) fn sweep(&mut self, now: u64, slots_max: usize, retired: &Retired) -> Vec<Taken> {
         let mut freed = Vec::new();
         for _ in 0..slots_max.min(self.slots.len()) {
             if self.sweep_from >= self.slots.len() {
                 self.sweep_from = 0;
             }
-            let expired = self
-                .slots
-                .get(self.sweep_from)
-                .is_some_and(|slot| slot.entry.is_expired(now));
-            if expired {
+            let dead = self.slots.get(self.sweep_from).is_some_and(|slot| {
+                slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace)
+            });
+            if dead {
                 // The last slot moves here and is looked at next.
-                freed.extend(self.take(self.sweep_from));
+                freed.extend(self.take(self.sweep_from, now));
             } else {
                 self.sweep_from += 1;
             }
@@ -172,26 +162,70 @@ impl Shard {
         freed
     }
 
-    /// Removes one entry: an expired one of the sample, else the least frequently used, of equals the oldest. Says whether
-    /// it had expired.
-    pub(super) fn evict_one(&mut self, now: u64) -> Option<(Taken, bool)> {
+    /// Removes one entry: a dead one of the sample, else the least frequently used, of equals the oldest.
+    pub(super) fn evict_one(&mut self, now: u64, retired: &Retired) -> Option<Taken> {
         if self.slots.is_empty() {
             return None;
         }
         let mut random = rand::rng();
-        let victim = (0..EVICTION_SAMPLE)
+        let (index, dead) = (0..EVICTION_SAMPLE)
             .map(|_| random.random_range(0..self.slots.len()))
             .filter_map(|index| self.slots.get(index).map(|slot| (index, slot)))
-            .min_by_key(|(_, slot)| {
-                let alive = !slot.entry.is_expired(now);
-                (alive, self.sketch.estimate(slot.hash), slot.entry.version)
+            .map(|(index, slot)| {
+                let dead = slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace);
+                (index, slot, dead)
             })
-            .map(|(index, slot)| (index, slot.entry.is_expired(now)));
-        let (index, expired) = victim?;
-        self.take(index).map(|taken| (taken, expired))
+            .min_by_key(|(_, slot, dead)| {
+                (!dead, self.sketch.estimate(slot.hash), slot.entry.version)
+            })
+            .map(|(index, _, dead)| (index, dead))?;
+        let mut taken = self.take(index, now)?;
+        taken.dead = dead;
+        Some(taken)
     }
 
-    fn take(&mut self, index: usize) -> Option<Taken> {
+    /// The live entries of a namespace whose hash lies above `after`, in ascending order of their hash, at most `limit`;
+    /// entries of one hash are never torn apart.
+    pub(super) fn page(
+        &self,
+        namespace: u32,
+        prefix: &str,
+        after: Option<u64>,
+        limit: usize,
+        now: u64,
+    ) -> Vec<(u64, &Entry)> {
+        let mut found: Vec<(u64, &Entry)> = self
+            .slots
+            .iter()
+            .filter(|slot| {
+                after.is_none_or(|after| slot.hash > after)
+                    && slot.entry.namespace == namespace
+                    && slot.entry.key.starts_with(prefix)
+                    && !slot.entry.is_dead(now)
+            })
+            .map(|slot| (slot.hash, &slot.entry))
+            .collect();
+        found.sort_unstable_by_key(|(hash, _)| *hash);
+        let last = limit
+            .checked_sub(1)
+            .and_then(|last| found.get(last))
+            .map(|(hash, _)| *hash);
+        if let Some(last) = last {
+            found.retain(|(hash, _)| *hash <= last);
+        }
+        found
+    }
+
+    /// An entry at random, dead or alive.
+    pub(super) fn random(&self) -> Option<&Entry> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        let index = rand::rng().random_range(0..self.slots.len());
+        self.slots.get(index).map(|slot| &slot.entry)
+    }
+
+    fn take(&mut self, index: usize, now: u64) -> Option<Taken> {
         let last = self.slots.len().checked_sub(1)?;
         self.unlink(index);
         if index != last {
@@ -202,6 +236,8 @@ impl Shard {
         Some(Taken {
             namespace: slot.entry.namespace,
             bytes: slot.entry.bytes(),
+            expired: slot.entry.is_expired(now),
+            dead: true,
         })
     }
 

@@ -2,8 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use plinth_cache::backend::Atomicity;
-use plinth_cache::model::{Change, ChangeKind, Changed, Condition, Found, Key, Stats, Ttl, Value};
+use plinth_cache::model::{
+    Change, ChangeKind, Changed, Condition, Content, Expiry, ExpiryFields, Key, Put, Read, Stats,
+    Stored, Tags, Value,
+};
 use plinth_cache::{CacheError, ItemResults};
 use plinth_core::{Error, Result, WideInt};
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,15 @@ pub(super) struct CacheStored {
     /// When it is gone, Unix milliseconds; absent where it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at_ms: Option<i64>,
+}
+
+impl From<Stored> for CacheStored {
+    fn from(stored: Stored) -> Self {
+        Self {
+            version: WideInt(stored.version),
+            expires_at_ms: stored.expires_at_ms,
+        }
+    }
 }
 
 /// Whether there was an entry.
@@ -204,11 +215,11 @@ impl CacheStats {
             hit_rate: stats.hit_rate(),
             sets: stats.sets,
             deletes: stats.deletes,
-            expired: stats.expired,
-            evicted: stats.evicted,
-            keys: stats.keys,
-            bytes: stats.bytes,
-            bytes_max: stats.bytes_max,
+            expired: stats.held.expired,
+            evicted: stats.held.evicted,
+            keys: stats.held.keys,
+            bytes: stats.held.bytes,
+            bytes_max: stats.held.bytes_max.unwrap_or(0),
             backend,
         }
     }
@@ -239,56 +250,36 @@ pub(super) fn delete_condition(conditions: Conditions) -> Result<Option<i64>> {
     }
 }
 
-/// A batch is all or nothing unless told otherwise.
-pub(super) fn atomicity(atomic: Option<bool>) -> Atomicity {
-    if atomic.unwrap_or(true) {
-        Atomicity::AllOrNothing
-    } else {
-        Atomicity::EachAlone
-    }
+pub(super) fn expiry(ttl_ms: Option<i64>) -> Result<Expiry> {
+    Expiry::parse(ExpiryFields {
+        ttl_ms,
+        ..ExpiryFields::default()
+    })
 }
 
-/// Parses each item; a refusal names its place.
-pub(super) fn each_item<T>(
-    items: Vec<T>,
-    parse: impl Fn(T) -> Result<Change>,
-) -> Result<Vec<Change>> {
-    let in_place = |(index, item)| {
-        parse(item).map_err(|error: Error| error.in_field(&format!("items[{index}]")))
-    };
-    items.into_iter().enumerate().map(in_place).collect()
-}
-
-pub(super) fn put(item: CacheSetItem) -> Result<Change> {
+pub(super) fn put(item: CacheSetItem) -> Result<Change<Expiry>> {
     let bytes = BASE64
         .decode(&item.value_base64)
         .map_err(|error| Error::invalid("value_base64", format!("is not base64: {error}")))?;
     let version = item.version.map(|version| version.0);
     Ok(Change {
         key: Key::parse(&item.key)?,
-        kind: ChangeKind::Put {
-            value: Value::parse(&bytes, item.content_type.as_deref())?,
-            ttl: item.ttl_ms.map(Ttl::parse).transpose()?,
+        kind: ChangeKind::Put(Put {
+            content: Content::Value(Value::parse(
+                bytes.into(),
+                item.content_type.as_deref(),
+                None,
+            )?),
+            life: expiry(item.ttl_ms)?,
             condition: Condition::parse(item.condition.as_deref(), version)?,
-        },
+            tags: Tags::default(),
+            lease: None,
+        }),
     })
 }
 
-pub(super) fn stored(changed: Changed) -> Result<CacheStored> {
-    match changed {
-        Changed::Stored {
-            version,
-            expires_at_ms,
-        } => Ok(CacheStored {
-            version: WideInt(version),
-            expires_at_ms,
-        }),
-        Changed::Deleted { .. } => Err(Error::internal("a store was answered as a delete")),
-    }
-}
-
-pub(super) fn item(key: String, found: Option<Found>) -> CacheItem {
-    let Some(found) = found else {
+pub(super) fn item(key: String, read: Read) -> CacheItem {
+    let Some(found) = read.found() else {
         return CacheItem {
             key,
             found: false,
@@ -318,10 +309,15 @@ pub(super) fn item_results(results: ItemResults) -> CacheItemResults {
             deleted: None,
         };
         match outcome {
-            Ok(Changed::Stored { version, .. }) => CacheItemResult {
-                version: Some(WideInt(version)),
+            Ok(
+                Changed::Stored(stored)
+                | Changed::Counted { stored, .. }
+                | Changed::Appended { stored, .. },
+            ) => CacheItemResult {
+                version: Some(WideInt(stored.version)),
                 ..done
             },
+            Ok(Changed::Touched(_)) => done,
             Ok(Changed::Deleted { existed }) => CacheItemResult {
                 deleted: Some(existed),
                 ..done

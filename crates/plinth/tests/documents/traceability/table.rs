@@ -19,7 +19,7 @@ pub(super) const TABLE: &[Criterion] = &[
         &["cache.set", "cache.expire"],
         &[
             "crates/cache/tests/property_01_cache_consistency.rs",
-            "crates/cache/tests/contract.rs",
+            "crates/cache/tests/contract/main.rs",
             SCENARIOS[0],
         ],
     ),

@@ -1,0 +1,73 @@
+//! What callers did to each namespace since the start: the same for every backend.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::model::{BackendStats, Changed, Read, Scope, Stats};
+
+/// Most namespaces that are counted each for itself; what comes later is counted together and shown by none.
+const COUNTED_NAMESPACES_MAX: usize = 10_000;
+
+/// The counters of one namespace.
+#[derive(Default)]
+pub(super) struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    sets: AtomicU64,
+    deletes: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self, read: &Read) {
+        let counter = match read {
+            Read::Found(_) => &self.hits,
+            Read::KnownAbsent(_) | Read::Absent => &self.misses,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn changed(&self, changed: &Changed) {
+        let counter = match changed {
+            Changed::Stored(_) | Changed::Counted { .. } | Changed::Appended { .. } => &self.sets,
+            Changed::Deleted { existed: true } => &self.deletes,
+            Changed::Deleted { existed: false } => return,
+            Changed::Touched(read) => return self.read(read),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts them beside what the backend holds.
+    pub(super) fn with(&self, held: BackendStats) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            hits: read(&self.hits),
+            misses: read(&self.misses),
+            sets: read(&self.sets),
+            deletes: read(&self.deletes),
+            held,
+        }
+    }
+}
+
+/// The counters of all namespaces.
+#[derive(Default)]
+pub(super) struct CountersTable {
+    by_scope: RwLock<HashMap<Scope, Arc<Counters>>>,
+    rest: Arc<Counters>,
+}
+
+impl CountersTable {
+    pub(super) fn of(&self, scope: &Scope) -> Arc<Counters> {
+        if let Some(counters) = self.by_scope.read().get(scope) {
+            return Arc::clone(counters);
+        }
+        let mut by_scope = self.by_scope.write();
+        if by_scope.len() >= COUNTED_NAMESPACES_MAX && !by_scope.contains_key(scope) {
+            return Arc::clone(&self.rest);
+        }
+        Arc::clone(by_scope.entry(scope.clone()).or_default())
+    }
+}
