@@ -10,6 +10,7 @@ include "support/queue.thrift"
 include "support/monitor.thrift"
 include "support/audit.thrift"
 include "support/db.thrift"
+include "support/lock.thrift"
 include "support/access.thrift"
 include "support/health.thrift"
 
@@ -116,6 +117,21 @@ service CouponService {
     db.DbGetIndexSuggestionsResponse DbGetIndexSuggestions(1: db.DbGetIndexSuggestionsRequest request) throws (1: common.SupportError error) (api.post = "/v1/db/databases/:database/index-suggestions")
     // Lists the slowest statements by digest. Operation `db.get_slow_queries`.
     db.DbGetSlowQueriesResponse DbGetSlowQueries(1: db.DbGetSlowQueriesRequest request) throws (1: common.SupportError error) (api.get = "/v1/db/databases/:database/slow-queries")
+    // ---- Lock ----
+    // Acquires locks, waiting for them in order if asked. Operation `lock.acquire`.
+    lock.LockAcquireResponse LockAcquire(1: lock.LockAcquireRequest request) throws (1: common.SupportError error) (api.post = "/v1/lock/acquire")
+    // Begins leases anew. Operation `lock.renew`.
+    lock.LockRenewResponse LockRenew(1: lock.LockRenewRequest request) throws (1: common.SupportError error) (api.post = "/v1/lock/renew")
+    // Releases held locks. Operation `lock.release`.
+    lock.LockReleaseResponse LockRelease(1: lock.LockReleaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/lock/release")
+    // Checks a fencing token, and watches for its loss if asked. Operation `lock.verify`.
+    lock.LockVerifyResponse LockVerify(1: lock.LockVerifyRequest request) throws (1: common.SupportError error) (api.post = "/v1/lock/verify")
+    // One lock: who holds it, who waits for whom. Operation `lock.get`.
+    lock.LockGetResponse LockGet(1: lock.LockGetRequest request) throws (1: common.SupportError error) (api.get = "/v1/lock/locks/:lock")
+    // Lists locks in use. Operation `lock.list`.
+    lock.LockListResponse LockList(1: lock.LockListRequest request) throws (1: common.SupportError error) (api.get = "/v1/lock/locks")
+    // Ends leases against their holders' will. Operation `lock.force_release`.
+    lock.LockForceReleaseResponse LockForceRelease(1: lock.LockForceReleaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/lock/locks/:lock/force-release")
     // ---- Access ----
     // Creates a tenant and its first owner key. Operation `access.create_tenant`.
     access.AccessCreateTenantResponse AccessCreateTenant(1: access.AccessCreateTenantRequest request) throws (1: common.SupportError error) (api.post = "/v1/access/tenants")

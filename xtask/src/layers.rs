@@ -20,6 +20,7 @@ const BLOCKS_AND_GATE: &[&str] = &[
     "monitor",
     "audit",
     "database",
+    "lock",
 ];
 const TEST_TOOLS: &[&str] = &["testkit", "resilience", "security", "store", "outbound"];
 
@@ -47,6 +48,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("monitor", FOUNDATIONS, TEST_TOOLS),
     row("audit", FOUNDATIONS, TEST_TOOLS),
     row("database", FOUNDATIONS, TEST_TOOLS),
+    row("lock", FOUNDATIONS, TEST_TOOLS),
     row("gate", &["resilience", "security"], TEST_TOOLS),
     row("idl", &[], &[]),
     row(
@@ -61,6 +63,7 @@ pub(crate) const TABLE: &[Row] = &[
             "monitor",
             "audit",
             "database",
+            "lock",
         ],
         TEST_TOOLS,
     ),
@@ -84,6 +87,7 @@ const ALL: &[&str] = &[
     "monitor",
     "audit",
     "database",
+    "lock",
     "gate",
     "idl",
     "rpc",

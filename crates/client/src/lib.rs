@@ -21,6 +21,7 @@ mod audit;
 mod cache;
 mod db;
 mod error;
+mod lock;
 mod monitor;
 mod queue;
 mod retry;
@@ -38,6 +39,7 @@ pub use access::*;
 pub use audit::*;
 pub use cache::*;
 pub use db::*;
+pub use lock::*;
 pub use monitor::*;
 pub use queue::*;
 
@@ -96,6 +98,12 @@ impl Client {
     #[must_use]
     pub fn db(&self) -> DbClient<'_> {
         DbClient::new(self)
+    }
+
+    /// The locks.
+    #[must_use]
+    pub fn lock(&self) -> LockClient<'_> {
+        LockClient::new(self)
     }
 
     /// Tenants, keys and roles.

@@ -133,6 +133,17 @@ error_codes! {
     DatabasePoolExhausted = 2404, "DATABASE_POOL_EXHAUSTED", 503, Exhaustion;
     /// The transaction lost against a concurrent one and may be tried again.
     DatabaseSerialization = 2405, "DATABASE_SERIALIZATION_FAILURE", 409, Network;
+
+    /// The lock backend cannot be reached.
+    LockConnection = 2601, "LOCK_CONNECTION_FAILED", 503, Network;
+    /// The lock is not held by this owner and token: it was released, ended, or is another's.
+    LockLost = 2602, "LOCK_LOST", 409, BadData;
+    /// The lock was taken until the wait ended.
+    LockNotAcquired = 2603, "LOCK_NOT_ACQUIRED", 409, Exhaustion;
+    /// Waiting for the lock would never end: it closes a circle of owners.
+    LockDeadlock = 2604, "LOCK_DEADLOCK", 409, BadData;
+    /// One more waiter, hold or lock would pass a limit.
+    LockLimit = 2605, "LOCK_LIMIT_REACHED", 429, Exhaustion;
 }
 
 impl fmt::Display for ErrorCode {

@@ -41,7 +41,7 @@ const COMMON_RESPONSES: [(&str, &str); 9] = [
     ),
 ];
 /// What the blocks are for, in the order of the page.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("cache", "Values with an expiry, versions and conditions."),
     (
         "queue",
@@ -55,6 +55,10 @@ const TAGS: [(&str, &str); 7] = [
     (
         "db",
         "Queries, transactions, plans and slow statements of registered databases.",
+    ),
+    (
+        "lock",
+        "Leases with fencing tokens: exclusive, shared, semaphores; waiting in order.",
     ),
     ("access", "Tenants, API keys and roles."),
     ("health", "The state of this instance."),

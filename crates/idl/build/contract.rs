@@ -10,7 +10,7 @@ use pilota_thrift_parser::{
 };
 
 /// The files of the IDL by the name that other files include them under.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("base", "base.thrift"),
     ("common", "support/common.thrift"),
     ("cache", "support/cache.thrift"),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 9] = [
     ("monitor", "support/monitor.thrift"),
     ("audit", "support/audit.thrift"),
     ("db", "support/db.thrift"),
+    ("lock", "support/lock.thrift"),
     ("access", "support/access.thrift"),
     ("health", "support/health.thrift"),
 ];

@@ -3,7 +3,7 @@
 
 use pilota::thrift::Message;
 
-use crate::{access, audit, base, cache, common, coupon, db, health, monitor, queue};
+use crate::{access, audit, base, cache, common, coupon, db, health, lock, monitor, queue};
 
 /// The type of a field or an element.
 #[derive(Clone, Copy, Debug)]

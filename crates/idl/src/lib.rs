@@ -10,5 +10,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/coupon.rs"));
 }
 
-pub use generated::coupon::support::{access, audit, cache, common, db, health, monitor, queue};
+pub use generated::coupon::support::{
+    access, audit, cache, common, db, health, lock, monitor, queue,
+};
 pub use generated::coupon::{base, coupon};

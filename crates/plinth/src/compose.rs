@@ -10,12 +10,14 @@ use plinth_core::{MetricSink, SharedClock, SystemClock};
 use plinth_database::{DatabaseService, DatabaseSettings};
 use plinth_gate::access::{AccessService, FirstKey};
 use plinth_gate::{Gate, GateParts};
+use plinth_lock::backend::sqlite::{SqliteBackend, SqliteOptions};
+use plinth_lock::{LockService, LockServiceParts, Wakes};
 use plinth_monitor::{MonitorService, OwnMetrics};
 use plinth_outbound::OutboundClient;
 use plinth_queue::{QueueService, QueueServiceParts};
 use plinth_resilience::HealthRegistry;
 use plinth_security::{Entropy, RoleBook, SystemEntropy};
-use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation};
+use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation, Epochs};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +30,8 @@ const CONTROL_FILE: &str = "control.db";
 const QUEUE_FILE: &str = "queue.db";
 /// The file of the metrics.
 const MONITOR_FILE: &str = "monitor.db";
+/// The file of the locks.
+const LOCK_FILE: &str = "lock.db";
 /// The directory of the audit log.
 const AUDIT_ROOM: &str = "audit";
 /// The directory of registered SQLite databases.
@@ -56,6 +60,7 @@ pub(crate) struct Plinth {
     monitor: Arc<MonitorService>,
     audit: Arc<AuditService>,
     database: Arc<DatabaseService>,
+    lock: Arc<LockService>,
     metrics: Arc<OwnMetrics>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -101,6 +106,8 @@ impl Plinth {
         let queue = open_queue(settings, place, keeping, &handles, &definitions).await?;
         let monitor = open_monitor(settings, place, keeping, &handles, &definitions).await?;
         let database = open_database(settings, place, &handles, definitions)?;
+        let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
+        let lock = open_lock(settings, place, keeping, &handles, epochs).await?;
         let roles = Arc::new(RoleBook::built_in());
         let gate = Arc::new(Gate::new(GateParts {
             settings: settings.gate.clone(),
@@ -131,6 +138,7 @@ impl Plinth {
             monitor,
             audit,
             database,
+            lock,
             metrics: handles.metrics,
             tasks,
             stop,
@@ -146,6 +154,7 @@ impl Plinth {
             monitor: Arc::clone(&self.monitor),
             audit: Arc::clone(&self.audit),
             database: Arc::clone(&self.database),
+            lock: Arc::clone(&self.lock),
             access: Arc::clone(&self.access),
             health: Arc::clone(&self.health),
         }
@@ -161,6 +170,7 @@ impl Plinth {
             monitor: Arc::clone(&self.monitor),
             audit: Arc::clone(&self.audit),
             database: Arc::clone(&self.database),
+            lock: Arc::clone(&self.lock),
             access: Arc::clone(&self.access),
             health: Arc::clone(&self.health),
             metrics_text: Arc::new(move |tenant| {
@@ -176,6 +186,7 @@ impl Plinth {
     /// Lets go who waits for something to happen, so that the edges can drain.
     pub(crate) fn stop_waiting(&self) {
         self.queue.stop_waiting();
+        self.lock.stop_waiting();
     }
 
     /// Ends the blocks in the order in which they use each other, and closes their files.
@@ -184,6 +195,7 @@ impl Plinth {
         self.tasks.close();
         self.queue.close().await;
         self.database.close().await;
+        self.lock.close().await;
         self.monitor.close().await;
         self.gate.close().await;
         self.audit.close().await;
@@ -315,6 +327,34 @@ fn open_database(
     Ok(Arc::new(DatabaseService::new(DatabaseSettings {
         sqlite_directory,
         definitions,
+        clock: Arc::clone(&handles.clock),
+        metrics: handles.sink(),
+    })))
+}
+
+async fn open_lock(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+    epochs: Arc<dyn Epochs>,
+) -> Result<Arc<LockService>> {
+    let wakes = Arc::new(Wakes::default());
+    let backend = SqliteBackend::open(SqliteOptions {
+        location: location(place, keeping, LOCK_FILE),
+        limits: EngineLimits::default(),
+        clock: Arc::clone(&handles.clock),
+        epochs,
+        metrics: handles.sink(),
+        wakes: Arc::clone(&wakes),
+        locks_per_tenant_max: settings.lock.locks_per_tenant_max,
+    })
+    .await
+    .context("cannot open the locks")?;
+    handles.health.component("lock").up();
+    Ok(Arc::new(LockService::start(LockServiceParts {
+        backend: Arc::new(backend),
+        wakes,
         clock: Arc::clone(&handles.clock),
         metrics: handles.sink(),
     })))

@@ -8,6 +8,7 @@ use plinth_audit::AuditSettings;
 use plinth_cache::CacheSettings;
 use plinth_gate::GateSettings;
 use plinth_http::HttpSettings;
+use plinth_lock::LockSettings;
 use plinth_monitor::MonitorSettings;
 use plinth_outbound::OutboundSettings;
 use plinth_rpc::RpcSettings;
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) audit: AuditSettings,
     /// The databases.
     pub(crate) database: DatabaseFiles,
+    /// The locks.
+    pub(crate) lock: LockSettings,
     /// Calls that leave the process: webhooks.
     pub(crate) outbound: OutboundSettings,
     /// The log of the process.
@@ -67,6 +70,7 @@ impl Default for Settings {
             monitor: MonitorSettings::default(),
             audit: AuditSettings::default(),
             database: DatabaseFiles::default(),
+            lock: LockSettings::default(),
             outbound: OutboundSettings::default(),
             log: LogSettings::default(),
             shutdown: ShutdownSettings::default(),

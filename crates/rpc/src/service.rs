@@ -186,6 +186,15 @@ dispatch! {
         DbGetIndexSuggestions => get_index_suggestions,
         DbGetSlowQueries => get_slow_queries,
     }
+    lock {
+        LockAcquire => acquire,
+        LockRenew => renew,
+        LockRelease => release,
+        LockVerify => verify,
+        LockGet => get,
+        LockList => list,
+        LockForceRelease => force_release,
+    }
     access {
         AccessCreateTenant => create_tenant,
         AccessCreateKey => create_key,

@@ -7,6 +7,7 @@ use plinth_cache::CacheService;
 use plinth_database::DatabaseService;
 use plinth_gate::Gate;
 use plinth_gate::access::AccessService;
+use plinth_lock::LockService;
 use plinth_monitor::MonitorService;
 use plinth_queue::QueueService;
 use plinth_resilience::HealthRegistry;
@@ -26,6 +27,8 @@ pub struct Services {
     pub audit: Arc<AuditService>,
     /// The `db` block.
     pub database: Arc<DatabaseService>,
+    /// The `lock` block.
+    pub lock: Arc<LockService>,
     /// Tenants, keys and roles.
     pub access: Arc<AccessService>,
     /// The state of the instance and its parts.

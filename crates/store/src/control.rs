@@ -9,6 +9,7 @@ mod access;
 mod credentials;
 mod definitions;
 mod entity;
+mod epochs;
 mod failure;
 mod idempotency;
 mod migration;

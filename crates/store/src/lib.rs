@@ -15,6 +15,7 @@
 pub mod control;
 pub mod definitions;
 pub mod engine;
+pub mod epochs;
 pub mod error;
 pub mod idempotency;
 pub mod memory;
@@ -22,4 +23,5 @@ pub mod memory;
 pub use control::ControlStore;
 pub use definitions::{Definition, DefinitionKind, Definitions, Expected};
 pub use engine::{Engine, EngineLimits, EngineLocation, EngineOptions, Migration};
+pub use epochs::Epochs;
 pub use error::StoreError;

@@ -69,6 +69,13 @@ refusals! {
     CouponServiceDbAnalyzeQueryException
     CouponServiceDbGetIndexSuggestionsException
     CouponServiceDbGetSlowQueriesException
+    CouponServiceLockAcquireException
+    CouponServiceLockRenewException
+    CouponServiceLockReleaseException
+    CouponServiceLockVerifyException
+    CouponServiceLockGetException
+    CouponServiceLockListException
+    CouponServiceLockForceReleaseException
     CouponServiceAccessCreateTenantException
     CouponServiceAccessCreateKeyException
     CouponServiceAccessListKeysException

@@ -166,6 +166,20 @@ catalogue! {
         "Suggests indexes with their measured gain.";
     READ DB_GET_SLOW_QUERIES "db.get_slow_queries" "db" "DbGetSlowQueries" "GET" "/v1/db/databases/{database}/slow-queries"
         "Lists the slowest statements by digest.";
+    WAIT LOCK_ACQUIRE "lock.acquire" "lock" "LockAcquire" "POST" "/v1/lock/acquire"
+        "Acquires locks, waiting for them in order if asked." { takes_idempotency_key: true };
+    WRITE LOCK_RENEW "lock.renew" "lock" "LockRenew" "POST" "/v1/lock/renew"
+        "Begins leases anew.";
+    WRITE LOCK_RELEASE "lock.release" "lock" "LockRelease" "POST" "/v1/lock/release"
+        "Releases held locks.";
+    READ LOCK_VERIFY "lock.verify" "lock" "LockVerify" "POST" "/v1/lock/verify"
+        "Checks a fencing token, and watches for its loss if asked." { long_poll: true };
+    READ LOCK_GET "lock.get" "lock" "LockGet" "GET" "/v1/lock/locks/{lock}"
+        "One lock: who holds it, who waits for whom.";
+    READ LOCK_LIST "lock.list" "lock" "LockList" "GET" "/v1/lock/locks"
+        "Lists locks in use.";
+    ADMIN LOCK_FORCE_RELEASE "lock.force_release" "lock" "LockForceRelease" "POST" "/v1/lock/locks/{lock}/force-release"
+        "Ends leases against their holders' will.";
     ADMIN ACCESS_CREATE_TENANT "access.create_tenant" "access" "AccessCreateTenant" "POST" "/v1/access/tenants"
         "Creates a tenant and its first owner key." { reach: Reach::Platform, takes_idempotency_key: true };
     ADMIN ACCESS_CREATE_KEY "access.create_key" "access" "AccessCreateKey" "POST" "/v1/access/keys"

@@ -41,6 +41,7 @@ mod access;
 mod audit;
 mod cache;
 mod db;
+mod lock;
 mod monitor;
 mod queue;
 
@@ -61,13 +62,14 @@ pub(crate) fn api() -> OpenApiRouter<Services> {
 }
 
 /// The routes of each block, by its name.
-pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 7] {
+pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 8] {
     [
         ("cache", cache::router()),
         ("queue", queue::router()),
         ("monitor", monitor::router()),
         ("audit", audit::router()),
         ("db", db::router()),
+        ("lock", lock::router()),
         ("access", access::router()),
         ("health", probes::api()),
     ]

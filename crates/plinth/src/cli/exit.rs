@@ -10,8 +10,28 @@ use plinth_client::ClientError;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// A command that was run under a lock ended with a code of its own, and so does this one.
+#[derive(Debug, thiserror::Error)]
+#[error("the command ended with {code}")]
+pub(crate) struct CommandEnded {
+    code: u8,
+}
+
+impl CommandEnded {
+    /// Codes of a process lie in 0..=255.
+    pub(crate) fn with(code: i32) -> Self {
+        Self {
+            code: u8::try_from(code).unwrap_or(1),
+        }
+    }
+}
+
 /// Says what went wrong on standard error and picks the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(ended) = error.downcast_ref::<CommandEnded>() {
+        // The command has said itself what it had to say.
+        return ExitCode::from(ended.code);
+    }
     let mut stderr = std::io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _told = match error.downcast_ref::<ClientError>() {
@@ -71,7 +91,7 @@ fn code(error: &anyhow::Error) -> u8 {
     {
         Some((1004 | 2002, _)) => 3,
         Some((1002 | 1003, _)) => 4,
-        Some((1005 | 1006 | 2105, _)) => 5,
+        Some((1005 | 1006 | 2105 | 2602 | 2603 | 2604, _)) => 5,
         Some((_, true)) => 6,
         Some(_) | None => 1,
     }

@@ -6,6 +6,7 @@ mod cache;
 mod db;
 mod exit;
 mod health;
+mod lock;
 mod monitor;
 mod output;
 mod queue;
@@ -87,6 +88,9 @@ enum Command {
     /// Databases: query, explain, advise
     #[command(subcommand)]
     Db(db::DbCommand),
+    /// Locks: acquire, hold, look, end by force
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
     /// Tenants, API keys and roles
     #[command(subcommand)]
     Access(access::AccessCommand),
@@ -141,6 +145,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Monitor(command) => command.run(&context()?).await,
         Command::Audit(command) => Box::pin(command.run(&context, output)).await,
         Command::Db(command) => command.run(&context()?).await,
+        Command::Lock(command) => Box::pin(command.run(&context()?)).await,
         Command::Access(command) => command.run(&context()?).await,
         Command::Health => health::run(&context()?).await,
         Command::Settings(command) => command.run(output),

@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     "crates/cache/src/backend/memory.rs",
     "crates/monitor/src/settings.rs",
     "crates/audit/src/service.rs",
+    "crates/lock/src/settings.rs",
     "crates/outbound/src/settings.rs",
 ];
 

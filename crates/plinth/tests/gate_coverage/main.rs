@@ -184,12 +184,13 @@ async fn another_tenants_credential_sees_and_changes_nothing() {
 }
 
 /// The reads that show the tenant's own data; each answer holds the marker.
-const EVERYTHING: [&str; 7] = [
+const EVERYTHING: [&str; 8] = [
     "cache.get",
     "queue.peek",
     "monitor.get_metrics",
     "audit.get_record",
     "db.execute_query",
+    "lock.get",
     "access.list_keys",
     "access.who_am_i",
 ];
@@ -230,6 +231,10 @@ async fn furnish(edges: &Edges, key: &str) -> Names {
         { "sql": format!("INSERT INTO facts (fact) VALUES ('{MARKER}')") },
     ] });
     done(edges, key, "db.execute_transaction", steps).await;
+    let mut lock = sample("lock.acquire", &Names::of_nothing());
+    lock["owner"] = json!(MARKER);
+    lock["lease_ms"] = json!(3_600_000);
+    done(edges, key, "lock.acquire", lock).await;
     let request = json!({ "principal": "app", "label": MARKER, "principal_name": MARKER });
     let created = done(edges, key, "access.create_key", request).await;
     Names {

@@ -41,6 +41,7 @@ pub(crate) fn sample(id: &str, names: &Names) -> Value {
         Some(("monitor", method)) => monitor(method),
         Some(("audit", method)) => audit(method, names),
         Some(("db", method)) => database(method),
+        Some(("lock", method)) => lock(method),
         Some(("access", method)) => access(method, names),
         _ => json!({}),
     }
@@ -119,6 +120,18 @@ fn database(method: &str) -> Value {
         "get_index_suggestions" => json!({ "database": "matrix-db", "sql": facts }),
         "list_databases" => json!({}),
         _ => json!({ "database": "matrix-db" }),
+    }
+}
+
+fn lock(method: &str) -> Value {
+    let claims = json!([{ "lock": "matrix-lock", "token": 1 }]);
+    match method {
+        "acquire" => json!({ "locks": [{ "lock": "matrix-lock" }], "owner": "matrix" }),
+        "renew" | "release" => json!({ "owner": "matrix", "claims": claims }),
+        "verify" => json!({ "lock": "matrix-lock", "token": 1 }),
+        "list" => json!({}),
+        "force_release" => json!({ "lock": "matrix-lock", "reason": "matrix" }),
+        _ => json!({ "lock": "matrix-lock" }),
     }
 }
 

@@ -26,5 +26,6 @@ pub(crate) mod cache;
 pub(crate) mod convert;
 pub(crate) mod db;
 pub(crate) mod health;
+pub(crate) mod lock;
 pub(crate) mod monitor;
 pub(crate) mod queue;

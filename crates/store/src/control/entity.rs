@@ -138,3 +138,23 @@ pub(super) mod idempotency_records {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// The epoch of fencing tokens: one row.
+pub(super) mod lock_epoch {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "lock_epoch")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub epoch: i64,
+        pub backend: String,
+        pub raised_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

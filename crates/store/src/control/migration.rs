@@ -4,6 +4,7 @@
 //! does not know means that the database was written by a newer one: it is refused.
 
 mod m0001_control_plane;
+mod m0002_lock_epoch;
 
 use plinth_core::{Error, Result};
 use sea_orm::{
@@ -24,7 +25,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_control_plane::ControlPlane)]
+        vec![
+            Box::new(m0001_control_plane::ControlPlane),
+            Box::new(m0002_lock_epoch::LockEpoch),
+        ]
     }
 
     fn migration_table_name() -> sea_orm::sea_query::DynIden {

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod cache;
 mod db;
+mod lock;
 mod monitor;
 mod queue;
 
@@ -106,6 +107,7 @@ pub fn all() -> Vec<Scenario> {
         monitor::scenarios(),
         audit::scenarios(),
         db::scenarios(),
+        lock::scenarios(),
         access::scenarios(),
     ]
     .into_iter()

@@ -2,13 +2,14 @@
 
 use super::{Criterion, criterion};
 
-const SCENARIOS: [&str; 6] = [
+const SCENARIOS: [&str; 7] = [
     "crates/testkit/src/scenarios/cache.rs",
     "crates/testkit/src/scenarios/queue.rs",
     "crates/testkit/src/scenarios/monitor.rs",
     "crates/testkit/src/scenarios/audit.rs",
     "crates/testkit/src/scenarios/db.rs",
     "crates/testkit/src/scenarios/access.rs",
+    "crates/testkit/src/scenarios/lock.rs",
 ];
 
 /// The table, in the order of the requirements.
@@ -221,11 +222,25 @@ pub(super) const TABLE: &[Criterion] = &[
     criterion(
         "7.3",
         "concurrent access stays consistent",
-        &["cache.set", "db.execute_transaction"],
+        &[
+            "cache.set",
+            "db.execute_transaction",
+            "lock.acquire",
+            "lock.renew",
+            "lock.release",
+            "lock.verify",
+            "lock.get",
+            "lock.list",
+            "lock.force_release",
+        ],
         &[
             "crates/cache/tests/property_09_cache_compare_and_set.rs",
             "crates/database/tests/contract/transactions.rs",
             "crates/store/tests/property_09_store_serial_order.rs",
+            "crates/lock/tests/property_09_lock_exclusion.rs",
+            "crates/lock/tests/contract.rs",
+            "crates/lock/tests/restart.rs",
+            SCENARIOS[6],
         ],
     ),
     criterion(
