@@ -10,7 +10,7 @@
 mod support;
 
 use support::backend::{Backend, with_store};
-use support::{access, definitions, lost, schema};
+use support::{access, definitions, epochs, lost, schema};
 
 /// Makes one module per backend with one test per behaviour.
 macro_rules! contract {
@@ -50,6 +50,10 @@ on_every_backend! {
         kinds_and_tenants_are_apart,
         of_concurrent_creations_one_wins,
         concurrent_replacements_each_take_a_version,
+    }
+    epochs::{
+        every_epoch_is_higher_than_those_before,
+        no_epoch_is_taken_twice,
     }
     access::{
         a_tenant_comes_with_its_first_key,

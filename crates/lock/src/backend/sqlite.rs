@@ -91,7 +91,7 @@ impl SqliteBackend {
     /// The epoch of this process: above every one that the file has seen.
     async fn epoch(&self) -> Result<i64, LockError> {
         let raise = || async {
-            let stored = self.engine.read(|db| work::stored_tokens(db)).await?;
+            let stored = self.engine.read(work::stored_tokens).await?;
             Ok::<_, LockError>(self.epochs.raise(self.name(), stored.epoch).await?)
         };
         self.epoch.get_or_try_init(raise).await.copied()

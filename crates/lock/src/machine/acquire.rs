@@ -31,9 +31,10 @@ impl Step<'_> {
     /// The grant that this attempt got already: its answer was lost on the way. The lease begins anew.
     fn granted_before(&mut self, ask: &Ask) -> Option<Granted> {
         let now = self.now;
-        let holder = self.record.holders.iter_mut().find(|holder| {
-            holder.owner == ask.owner && holder.attempts.iter().any(|made| *made == ask.attempt)
-        })?;
+        let holder =
+            self.record.holders.iter_mut().find(|holder| {
+                holder.owner == ask.owner && holder.attempts.contains(&ask.attempt)
+            })?;
         holder.expires_at = now.at.saturating_add(holder.lease_ms);
         let granted = granted(holder);
         self.changed = true;

@@ -45,7 +45,7 @@ impl LockService {
         // In a task of its own: where the caller goes away, it undoes what it did to its end.
         let _tells_that_the_caller_is_gone = gone.drop_guard();
         let (tell, told) = oneshot::channel();
-        self.inner.tasks.spawn(run.to_the_end(tell));
+        self.inner.tasks.spawn(run.finish(tell));
         told.await.map_err(|_| LockError::Lost)?
     }
 }
@@ -71,7 +71,7 @@ enum Woken {
 }
 
 impl Run {
-    async fn to_the_end(self, tell: oneshot::Sender<Result<AcquireReply, LockError>>) {
+    async fn finish(self, tell: oneshot::Sender<Result<AcquireReply, LockError>>) {
         let outcome = self.run().await;
         let granted = outcome.is_ok();
         let untold = tell.send(outcome).is_err();

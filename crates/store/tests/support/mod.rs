@@ -3,5 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod backend;
 pub(crate) mod definitions;
+pub(crate) mod epochs;
 pub(crate) mod lost;
 pub(crate) mod schema;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures::future::BoxFuture;
 use plinth_client::{AcquireOptions, ClientError, HoldOptions, LockAsk};
 use serde_json::{Value, json};
@@ -80,6 +80,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// The one item of an answer about one lock.
+fn first_of<T>(items: &[T]) -> Result<&T> {
+    items.first().context("the answer holds nothing")
+}
+
 fn owners(names: impl IntoIterator<Item = String>) -> Vec<String> {
     names.into_iter().collect()
 }
@@ -90,7 +95,7 @@ fn exclusive<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result
         let ask = [LockAsk::exclusive(&name)];
         let once = AcquireOptions::default();
         let first = locks.acquire(&ask, "one", &once).await?.grants;
-        log.note((first[0].depth, first[0].token > 0));
+        log.note((first_of(&first)?.depth, first_of(&first)?.token > 0));
         log.outcome(locks.acquire(&ask, "two", &once).await, |_| "granted");
         let items = locks.release("one", &first).await?;
         log.note(
@@ -100,9 +105,9 @@ fn exclusive<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result
                 .collect::<Vec<_>>(),
         );
         let again = locks.release("one", &first).await?;
-        log.note((again[0].held, again[0].code));
+        log.note((first_of(&again)?.held, first_of(&again)?.code));
         let second = locks.acquire(&ask, "two", &once).await?.grants;
-        log.note(second[0].token > first[0].token);
+        log.note(first_of(&second)?.token > first_of(&first)?.token);
         locks.release("two", &second).await?;
         Ok(())
     })
@@ -139,7 +144,7 @@ fn waiting<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<(
         }
         locks.release("holder", &held).await?;
         let granted = waiter.await??;
-        log.note(granted.grants[0].token > held[0].token);
+        log.note(first_of(&granted.grants)?.token > first_of(&held)?.token);
         let holders = locks.get(&name).await?.holders;
         log.note(owners(holders.into_iter().map(|holder| holder.owner)));
         locks.release("waiter", &granted.grants).await?;
@@ -198,12 +203,14 @@ fn lease_ends<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Resul
         };
         let ask = [LockAsk::exclusive(&name)];
         let grants = locks.acquire(&ask, "one", &options).await?.grants;
-        let now = locks.verify(&name, grants[0].token, None).await?;
+        let now = locks.verify(&name, first_of(&grants)?.token, None).await?;
         log.note((now.held, now.owner));
-        let then = locks.verify(&name, grants[0].token, Some(20_000)).await?;
+        let then = locks
+            .verify(&name, first_of(&grants)?.token, Some(20_000))
+            .await?;
         log.note((then.held, then.owner));
         let late = locks.renew("one", &grants, None).await?;
-        log.note((late[0].held, late[0].code));
+        log.note((first_of(&late)?.held, first_of(&late)?.code));
         Ok(())
     })
 }
@@ -249,8 +256,8 @@ fn force<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>
         }
         log.note(locks.force_release(&name, None, "hangs").await?);
         let late = locks.renew("one", &grants, None).await?;
-        log.note((late[0].held, late[0].code));
-        let again = locks.force_release(&name, Some(grants[0].token), "hangs");
+        log.note((first_of(&late)?.held, first_of(&late)?.code));
+        let again = locks.force_release(&name, Some(first_of(&grants)?.token), "hangs");
         log.outcome(again.await, |count| count);
         log.outcome(locks.force_release(&name, None, "").await, |count| count);
         Ok(())
