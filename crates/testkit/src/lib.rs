@@ -1,9 +1,10 @@
-//! What the tests share: service harness, scenario tables, fault layers.
+//! What the tests share: service harness, scenario tables, fault layers, the history checker.
 
 pub mod chaos;
 pub mod compat_idl;
 pub mod compat_openapi;
 pub mod fault;
+pub mod linear;
 pub mod papers;
 pub mod process;
 pub mod redis;
