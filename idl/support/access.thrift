@@ -80,8 +80,11 @@ struct AccessCreateTenantResponse {
     2: required string name
     // When it was created, in unix milliseconds.
     3: required i64 created_at_ms
-    // Its first key: principal `owner` with the role `owner`, without expiry.
+    // Its first key: principal `owner` with the role `owner`, without expiry. Where duties are separated
+    // (`access.separation = "enforced"`): principal and role `security-admin`.
     4: required AccessCreatedKey first_key
+    // Where duties are separated, the keys of `system-admin` and `audit-admin`; absent otherwise.
+    5: optional list<AccessCreatedKey> further_keys
     255: optional base.BaseResp base_resp
 }
 

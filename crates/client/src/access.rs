@@ -176,7 +176,8 @@ impl<'client> AccessClient<'client> {
 
     /// Takes a role from a principal, and says whether it held it.
     ///
-    /// Errors: 1001, 1003 where the role is not the caller's to take, 1005 where the principal is the last owner.
+    /// Errors: 1001, 1003 where the role is not the caller's to take, 1005 where the principal is the last owner (or administrator,
+    /// where duties are separated).
     pub async fn unbind_role(&self, principal: &str, role: &str) -> Result<bool> {
         let call = || async {
             match self.client.transport() {

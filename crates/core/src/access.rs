@@ -110,12 +110,12 @@ pub enum Creation {
 /// Tenants, keys and bindings. All-or-nothing in each call.
 #[async_trait]
 pub trait AccessDirectory: CredentialDirectory {
-    /// Creates a tenant with its first key. With a scope the record commits with the effect, and `answer` is kept as the
-    /// first answer. Errors: 1005 where the tenant exists, or the scope's key was used for another request.
+    /// Creates a tenant with its first keys, at least one. With a scope the record commits with the effect, and `answer` is
+    /// kept as the first answer. Errors: 1005 where the tenant exists, or the scope's key was used for another request.
     async fn create_tenant(
         &self,
         tenant: &TenantRecord,
-        first_key: &NewKey,
+        first_keys: &[NewKey],
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation>;
     /// Finds a tenant.

@@ -8,14 +8,20 @@
 //! - No principal holds two of `system-admin`, `security-admin` and `audit-admin`.
 //! - The last `owner` of a tenant stays.
 //!
+//! With `access.separation = "enforced"` there is no `owner`: the first keys of a tenant are those of the three
+//! administrators, of each of whom the last one stays.
+//!
 //! Changes are made one at a time on an instance, so that two of them cannot each rely on what the other takes away. After
 //! each, every cached decision of the instance is dropped.
 
+mod answer;
 mod bindings;
 mod grants;
 mod keys;
 mod matrix;
 mod model;
+mod recover;
+mod separation;
 mod service;
 
 pub use matrix::{Right, role_tables_markdown};
@@ -26,7 +32,9 @@ pub use model::{
     ListKeysReply, ListKeysRequest, PermissionView, ROLES_MAX, RevokeKeyReply, RevokeKeyRequest,
     ShownKey, UnbindRoleReply, UnbindRoleRequest, WhoAmIReply,
 };
-pub use service::{AccessService, DEFAULT_TENANT, FIRST_PRINCIPAL, FirstKey};
+pub use recover::{RecoverRequest, Recovery};
+pub use separation::{AccessSettings, Separation, SeparationState};
+pub use service::{AccessService, DEFAULT_TENANT, FirstKey};
 
 use plinth_core::Resource;
 

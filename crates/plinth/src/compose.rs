@@ -16,7 +16,7 @@ use plinth_monitor::{MonitorService, OwnMetrics};
 use plinth_outbound::OutboundClient;
 use plinth_queue::{QueueService, QueueServiceParts};
 use plinth_resilience::HealthRegistry;
-use plinth_security::{Entropy, RoleBook, SystemEntropy};
+use plinth_security::{Entropy, SystemEntropy};
 use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation, Epochs};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,8 +53,8 @@ pub(crate) struct Plinth {
     pub(crate) access: Arc<AccessService>,
     /// State of the instance.
     pub(crate) health: Arc<HealthRegistry>,
-    /// The key of the first start, to be shown once.
-    pub(crate) first_key: Option<FirstKey>,
+    /// The keys of the first start, to be shown once.
+    pub(crate) first_keys: Vec<FirstKey>,
     cache: Arc<CacheService>,
     queue: Arc<QueueService>,
     monitor: Arc<MonitorService>,
@@ -75,6 +75,16 @@ struct Handles {
 }
 
 impl Handles {
+    fn new() -> Self {
+        let clock = SystemClock::shared();
+        Self {
+            health: HealthRegistry::new(Arc::clone(&clock)),
+            entropy: Arc::new(SystemEntropy),
+            metrics: Arc::new(OwnMetrics::new(Arc::clone(&clock))),
+            clock,
+        }
+    }
+
     fn sink(&self) -> Arc<dyn MetricSink> {
         Arc::clone(&self.metrics) as Arc<dyn MetricSink>
     }
@@ -89,13 +99,7 @@ impl Plinth {
         place: &DataDir,
         keeping: &Keeping,
     ) -> Result<Self> {
-        let clock = SystemClock::shared();
-        let handles = Handles {
-            health: HealthRegistry::new(Arc::clone(&clock)),
-            entropy: Arc::new(SystemEntropy),
-            metrics: Arc::new(OwnMetrics::new(Arc::clone(&clock))),
-            clock,
-        };
+        let handles = Handles::new();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let control = open_control(settings, place, keeping, &handles).await?;
         let definitions: Arc<dyn Definitions> = Arc::clone(&control) as _;
@@ -108,31 +112,16 @@ impl Plinth {
         let database = open_database(settings, place, &handles, definitions)?;
         let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
         let lock = open_lock(settings, place, keeping, &handles, epochs).await?;
-        let roles = Arc::new(RoleBook::built_in());
-        let gate = Arc::new(Gate::new(GateParts {
-            settings: settings.gate.clone(),
-            roles: Arc::clone(&roles),
-            directory: Arc::clone(&control) as _,
-            audit: Arc::clone(&audit) as _,
-            metrics: handles.sink(),
-            clock: Arc::clone(&handles.clock),
-        })?);
-        let access = Arc::new(AccessService::new(
-            control,
-            roles,
-            gate.credentials().clone(),
-            Arc::clone(&handles.clock),
-            handles.entropy,
-        ));
-        let first_key = access
+        let (gate, access) = open_gate(settings, &handles, control, &audit)?;
+        let first_keys = access
             .bootstrap()
             .await
-            .context("cannot create the first key")?;
+            .context("cannot create the first keys")?;
         Ok(Self {
             gate,
             access,
             health: handles.health,
-            first_key,
+            first_keys,
             cache: Arc::new(CacheService::new(memory, handles.clock)),
             queue,
             monitor,
@@ -201,6 +190,67 @@ impl Plinth {
         self.audit.close().await;
         self.tasks.wait().await;
     }
+}
+
+/// What work on the data directory of a stopped server needs: access, and the log that records what is done.
+pub(crate) struct Offline {
+    /// Tenants, keys and roles.
+    pub(crate) access: Arc<AccessService>,
+    /// The audit log.
+    pub(crate) audit: Arc<AuditService>,
+    /// What time it is.
+    pub(crate) clock: SharedClock,
+    gate: Arc<Gate>,
+}
+
+impl Offline {
+    /// Opens the control plane and the audit log over a data directory that the caller holds.
+    ///
+    /// Errors: a file cannot be opened, is of a later release, or is not what was written.
+    pub(crate) async fn open(settings: &Settings, place: &DataDir) -> Result<Self> {
+        let handles = Handles::new();
+        let control = open_control(settings, place, &Keeping::Files, &handles).await?;
+        let audit = open_audit(settings, place, &Keeping::Files, &handles).await?;
+        let (gate, access) = open_gate(settings, &handles, control, &audit)?;
+        Ok(Self {
+            access,
+            audit,
+            clock: handles.clock,
+            gate,
+        })
+    }
+
+    /// Signs what was recorded and closes the files.
+    pub(crate) async fn close(self) {
+        self.gate.close().await;
+        self.audit.close().await;
+    }
+}
+
+/// The gate and what hands out access behind it.
+fn open_gate(
+    settings: &Settings,
+    handles: &Handles,
+    control: Arc<ControlStore>,
+    audit: &Arc<AuditService>,
+) -> Result<(Arc<Gate>, Arc<AccessService>)> {
+    let roles = Arc::new(settings.access.separation.role_book());
+    let gate = Arc::new(Gate::new(GateParts {
+        settings: settings.gate.clone(),
+        roles: Arc::clone(&roles),
+        directory: Arc::clone(&control) as _,
+        audit: Arc::clone(audit) as _,
+        metrics: handles.sink(),
+        clock: Arc::clone(&handles.clock),
+    })?);
+    let access = Arc::new(AccessService::new(
+        control,
+        roles,
+        gate.credentials().clone(),
+        Arc::clone(&handles.clock),
+        Arc::clone(&handles.entropy),
+    ));
+    Ok((gate, access))
 }
 
 /// Where an engine keeps its file.

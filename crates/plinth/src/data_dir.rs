@@ -25,6 +25,19 @@ impl DataDir {
         Self::take(path.to_owned(), None)
     }
 
+    /// Takes a directory that a server has used before, for work without one.
+    ///
+    /// Errors: it is none, or a server holds it.
+    pub(crate) fn open_used(path: &Path) -> Result<Self> {
+        if !path.join(LOCK_FILE).is_file() {
+            bail!(
+                "{} is no data directory of plinth: no server has used it yet; name the right one with --data-dir",
+                path.display()
+            );
+        }
+        Self::open(path)
+    }
+
     /// Takes a new directory that is gone when the process ends.
     pub(crate) fn ephemeral() -> Result<Self> {
         let directory = tempfile::Builder::new()

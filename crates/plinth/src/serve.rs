@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use plinth_gate::access::FirstKey;
+use plinth_security::rbac::OWNER;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,17 +17,13 @@ use crate::cli::Output;
 use crate::compose::{Keeping, Plinth};
 use crate::data_dir::DataDir;
 use crate::logs::Logs;
-use crate::settings::Settings;
+use crate::settings::{PlaceArguments, Settings};
 
 /// Run the server
 #[derive(Args)]
 pub(crate) struct ServeArguments {
-    /// Settings file; without it plinth.toml, where there is one
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Directory of all files that Plinth writes
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArguments,
     /// Address of the HTTP edge
     #[arg(long, value_name = "ADDRESS")]
     http: Option<SocketAddr>,
@@ -45,16 +43,39 @@ struct Announcement {
     thrift: String,
     docs: String,
     data_dir: Option<PathBuf>,
-    /// The first key; only at the first start, and never again.
+    /// The first key, of the owner; only at the first start, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Where duties are separated, the first keys of the three administrators instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<AnnouncedKey>,
     ready_ms: u128,
+}
+
+/// A first key of an administrator.
+#[derive(Serialize)]
+struct AnnouncedKey {
+    role: String,
+    tenant: String,
+    principal: String,
+    key: String,
+}
+
+impl AnnouncedKey {
+    fn of(key: &FirstKey) -> Self {
+        Self {
+            role: key.role.as_ref().to_owned(),
+            tenant: key.tenant.as_str().to_owned(),
+            principal: key.principal.as_str().to_owned(),
+            key: key.text.expose().to_owned(),
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(arguments: ServeArguments, output: Output) -> Result<()> {
     let began = Instant::now();
-    let mut settings = Settings::load(arguments.settings.as_deref())?;
+    let mut settings = arguments.place.load()?;
     apply(&mut settings, &arguments);
     let logs = Logs::start(&settings.log)?;
     let (place, keeping) = if arguments.ephemeral {
@@ -65,7 +86,12 @@ pub(crate) async fn run(arguments: ServeArguments, output: Output) -> Result<()>
     let http = listen(settings.http.listen, "http").await?;
     let thrift = listen(settings.thrift.listen, "thrift").await?;
     let signals = Signals::new()?;
-    let plinth = Plinth::build(&settings, &place, &keeping).await?;
+    let mut plinth = Plinth::build(&settings, &place, &keeping).await?;
+    tell_separation(&plinth).await;
+    let (owner, administrators): (Vec<_>, Vec<_>) = std::mem::take(&mut plinth.first_keys)
+        .into_iter()
+        .map(|key| AnnouncedKey::of(&key))
+        .partition(|key| key.role == OWNER);
     let announcement = Announcement {
         version: env!("CARGO_PKG_VERSION"),
         http: format!(
@@ -80,10 +106,8 @@ pub(crate) async fn run(arguments: ServeArguments, output: Output) -> Result<()>
             http.local_addr()?
         ),
         data_dir: (!arguments.ephemeral).then(|| settings.data_dir.clone()),
-        key: plinth
-            .first_key
-            .as_ref()
-            .map(|key| key.text.expose().to_owned()),
+        key: owner.into_iter().next().map(|key| key.key),
+        keys: administrators,
         ready_ms: began.elapsed().as_millis(),
     };
     let stop = CancellationToken::new();
@@ -92,15 +116,12 @@ pub(crate) async fn run(arguments: ServeArguments, output: Output) -> Result<()>
     announce(&announcement, output)?;
     drop(announcement);
     let outcome = signals
-        .wait(&logs, arguments.settings.as_deref(), edges)
+        .wait(&logs, arguments.place.settings.as_deref(), edges)
         .await;
     drain(plinth, &settings, stop, outcome).await
 }
 
 fn apply(settings: &mut Settings, arguments: &ServeArguments) {
-    if let Some(data_dir) = &arguments.data_dir {
-        settings.data_dir.clone_from(data_dir);
-    }
     if arguments.ephemeral {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         (settings.http.listen, settings.thrift.listen) = (free, free);
@@ -139,8 +160,39 @@ fn announce(announcement: &Announcement, output: Output) -> Result<()> {
                 told.http
             ));
         }
+        if !told.keys.is_empty() {
+            text.push_str("\n  duties are separated; first keys (tenant default), each shown this once, each for another person:\n\n");
+            for key in &told.keys {
+                text.push_str(&format!("      {:<15} {}\n", key.role, key.key));
+            }
+        }
         text
     })
+}
+
+/// Where duties are separated, says what of it the data do not have: bindings of `owner` that hold nothing any more, and
+/// powers that nobody holds.
+async fn tell_separation(plinth: &Plinth) {
+    let state = match plinth.access.separation_state().await {
+        Ok(Some(state)) => state,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%error, "it is not known who holds which power: the control plane did not answer");
+            return;
+        }
+    };
+    if state.owners > 0 {
+        tracing::warn!(
+            principals = state.owners,
+            "duties are separated: bindings of owner from before hold nothing now; unbind them, or they hold everything again where access.separation goes back to none"
+        );
+    }
+    for role in state.vacant {
+        tracing::warn!(
+            role,
+            "duties are separated, and nobody of the tenant default holds this power; stop the server and run `plinth access recover-key --role {role}`"
+        );
+    }
 }
 
 /// The running edges.

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use plinth_audit::AuditSettings;
 use plinth_cache::CacheSettings;
 use plinth_gate::GateSettings;
+use plinth_gate::access::AccessSettings;
 use plinth_http::HttpSettings;
 use plinth_lock::LockSettings;
 use plinth_monitor::MonitorSettings;
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) thrift: RpcSettings,
     /// Credentials, limits and audit policy of every request.
     pub(crate) gate: GateSettings,
+    /// How administration is handed out.
+    pub(crate) access: AccessSettings,
     /// The cache.
     pub(crate) cache: CacheSettings,
     /// The metrics.
@@ -66,6 +69,7 @@ impl Default for Settings {
             http: HttpSettings::default(),
             thrift: RpcSettings::default(),
             gate: GateSettings::default(),
+            access: AccessSettings::default(),
             cache: CacheSettings::default(),
             monitor: MonitorSettings::default(),
             audit: AuditSettings::default(),
@@ -110,6 +114,28 @@ impl Default for ShutdownSettings {
             notice_ms: 0,
             close_timeout_ms: 20_000,
         }
+    }
+}
+
+/// Which settings and which data directory a command works with.
+#[derive(clap::Args)]
+pub(crate) struct PlaceArguments {
+    /// Settings file; without it plinth.toml, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// Directory of all files that Plinth writes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl PlaceArguments {
+    /// The settings in force for the command. Errors: those of [`Settings::load`].
+    pub(crate) fn load(&self) -> Result<Settings> {
+        let mut settings = Settings::load(self.settings.as_deref())?;
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir.clone_from(data_dir);
+        }
+        Ok(settings)
     }
 }
 

@@ -107,6 +107,19 @@ impl RoleBook {
         Self::of(builtin::roles())
     }
 
+    /// The roles that every tenant has where the duties of administration are separated: no `owner`, so that nobody holds
+    /// all three powers.
+    #[must_use]
+    pub fn separated() -> Self {
+        Self::of(builtin::roles().filter(|role| &*role.name != OWNER))
+    }
+
+    /// Whether the duties are separated: the book knows no `owner`.
+    #[must_use]
+    pub fn is_separated(&self) -> bool {
+        self.get(OWNER).is_none()
+    }
+
     /// A book of some roles; of two with one name the later stands.
     #[must_use]
     pub fn of(roles: impl IntoIterator<Item = Role>) -> Self {
@@ -133,10 +146,15 @@ impl RoleBook {
     pub fn require(&self, field: &str, name: &str) -> Result<&Role> {
         self.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.0.keys().map(AsRef::as_ref).collect();
-            Error::invalid(
-                field,
-                format!("names no role; known are {}", known.join(", ")),
-            )
+            let known = known.join(", ");
+            let message = if name == OWNER {
+                format!(
+                    "names owner, which nobody holds here: duties are separated (access.separation = \"enforced\"); known are {known}"
+                )
+            } else {
+                format!("names no role; known are {known}")
+            };
+            Error::invalid(field, message)
         })
     }
 

@@ -57,6 +57,7 @@ on_every_backend! {
     }
     access::{
         a_tenant_comes_with_its_first_key,
+        several_first_keys_are_stored_together_or_not_at_all,
         a_tenant_is_created_once,
         a_repeat_gets_the_first_answer,
         another_request_under_the_same_key_is_a_conflict,

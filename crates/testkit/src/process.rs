@@ -41,8 +41,20 @@ pub struct Announcement {
     pub thrift: String,
     /// The first key, at the first start of a data directory.
     pub key: Option<String>,
+    /// Where duties are separated, the first keys of the administrators, at the first start of a data directory.
+    #[serde(default)]
+    pub keys: Vec<AnnouncedKey>,
     /// Milliseconds from its start to ready, by its own clock.
     pub ready_ms: u64,
+}
+
+/// The first key of one administrator.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnnouncedKey {
+    /// The role of its holder.
+    pub role: String,
+    /// Its text.
+    pub key: String,
 }
 
 impl Server {
@@ -115,6 +127,15 @@ impl Server {
             .key
             .as_deref()
             .context("this was not the first start")
+    }
+
+    /// The first key of an administrator. Errors: duties are not separated, or this was not the first start.
+    pub fn first_key_of(&self, role: &str) -> Result<&str> {
+        let keys = &self.announcement.keys;
+        keys.iter()
+            .find(|key| key.role == role)
+            .map(|key| key.key.as_str())
+            .with_context(|| format!("no first key of {role} was announced"))
     }
 
     /// Kills it as a power cut would, and waits until it is gone.

@@ -95,8 +95,11 @@ pub struct CreatedTenant {
     pub name: String,
     /// When it was created, in unix milliseconds.
     pub created_at_ms: i64,
-    /// Its first key.
+    /// Its first key: of the `owner`, or of the `security-admin` where duties are separated.
     pub first_key: CreatedKey,
+    /// Where duties are separated, the keys of `system-admin` and `audit-admin`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_keys: Vec<CreatedKey>,
 }
 
 impl From<idl::AccessCreateTenantResponse> for CreatedTenant {
@@ -106,6 +109,10 @@ impl From<idl::AccessCreateTenantResponse> for CreatedTenant {
             name: reply.name.to_string(),
             created_at_ms: reply.created_at_ms,
             first_key: reply.first_key.into(),
+            further_keys: reply
+                .further_keys
+                .map(|keys| keys.into_iter().map(Into::into).collect())
+                .unwrap_or_default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use plinth_core::{Caller, Error, ErrorCode, PageLimit, PrincipalId, Result, RoleName, TenantId};
 use plinth_security::Role;
-use plinth_security::rbac::OWNER;
+use plinth_security::rbac::{ADMIN_ROLES, OWNER};
 
 use super::service::AccessService;
 
@@ -36,13 +36,25 @@ impl AccessService {
         Ok(bindings.into_iter().map(|binding| binding.role).collect())
     }
 
-    /// Errors: 1003 where the caller may not give each of these roles; 1005 where they hold two of the separated powers.
-    /// A role that the book does not know holds nothing and is nobody's concern.
+    /// Errors: 1003 where the caller may not give each of these roles; 1005 where they hold two of the separated powers,
+    /// or a binding of `owner` sleeps among them: a key made now would open everything once duties are united again.
+    /// Another role that the book does not know holds nothing and is nobody's concern.
     pub(super) fn check_holder(&self, caller: &Caller, roles: &[RoleName]) -> Result<()> {
+        self.check_no_sleeping_owner(roles)?;
         for role in roles.iter().filter_map(|name| self.roles.get(name)) {
             self.check_may_grant(caller, role)?;
         }
         self.check_separation(roles)
+    }
+
+    /// Errors: 1005 where a binding of `owner` from before duties were separated is among these roles.
+    pub(super) fn check_no_sleeping_owner(&self, roles: &[RoleName]) -> Result<()> {
+        if self.roles.is_separated() && roles.iter().any(|role| &**role == OWNER) {
+            return Err(Error::conflict(
+                "the principal is bound to owner from before duties were separated; unbind that first, or name another",
+            ));
+        }
+        Ok(())
     }
 
     /// Errors: 1005 where these roles hold two of the separated powers.
@@ -55,38 +67,54 @@ impl AccessService {
         }
     }
 
-    /// Errors: 1005 where the principal is the last owner of its tenant.
-    pub(super) async fn check_not_last_owner(
+    /// Whether a tenant cannot do without a holder of a role: nobody else could give it again.
+    pub(super) fn is_indispensable(&self, role: &str) -> bool {
+        if self.roles.is_separated() {
+            ADMIN_ROLES.contains(&role)
+        } else {
+            role == OWNER
+        }
+    }
+
+    /// Errors: 1005 where the principal is the last of its tenant that holds a role.
+    pub(super) async fn check_not_last(
         &self,
         tenant: &TenantId,
         principal: &PrincipalId,
+        role: &str,
     ) -> Result<()> {
+        let holders = self.holders_of(tenant, role).await?;
+        if holders.contains(principal) && holders.len() == 1 {
+            return Err(Error::conflict(format!(
+                "the last {role} of a tenant stays; bind another one first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Who holds a role in a tenant.
+    pub(super) async fn holders_of(
+        &self,
+        tenant: &TenantId,
+        role: &str,
+    ) -> Result<Vec<PrincipalId>> {
         let page = PageLimit::parse(Some(i64::from(plinth_core::limits::PAGE_LIMIT_MAX)))?;
+        let mut holders = Vec::new();
         let mut after: Option<(PrincipalId, RoleName)> = None;
-        let mut is_owner = false;
         loop {
             let place = after.as_ref().map(|(holder, role)| (holder, &**role));
             let bindings = self.directory.bindings(tenant, None, place, page).await?;
-            for binding in bindings.iter().filter(|binding| &*binding.role == OWNER) {
-                if binding.principal != *principal {
-                    return Ok(());
-                }
-                is_owner = true;
-            }
             let is_end = bindings.len() < page.get() as usize;
             after = bindings
+                .last()
+                .map(|binding| (binding.principal.clone(), binding.role.clone()));
+            let held = bindings
                 .into_iter()
-                .next_back()
-                .map(|binding| (binding.principal, binding.role));
+                .filter(|binding| &*binding.role == role);
+            holders.extend(held.map(|binding| binding.principal));
             if is_end || after.is_none() {
-                break;
+                return Ok(holders);
             }
         }
-        if is_owner {
-            return Err(Error::conflict(
-                "the last owner of a tenant stays; bind another one first",
-            ));
-        }
-        Ok(())
     }
 }

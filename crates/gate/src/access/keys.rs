@@ -5,12 +5,13 @@ use plinth_core::{
     CallContext, CredentialId, Cursor, Error, PageLimit, Principal, PrincipalId, Result, RoleName,
 };
 
+use super::answer::{FirstAnswer, created_keys};
 use super::model::{
     CreateKeyReply, CreateKeyRequest, DISPLAY_NAME_BYTES_MAX, KeyView, LABEL_BYTES_MAX,
     ListKeysReply, ListKeysRequest, ROLES_MAX, RevokeKeyReply, RevokeKeyRequest, parse_expiry,
     parse_key_id, parse_kind, parse_people_text,
 };
-use super::service::{AccessService, created_key, first_answer, scope};
+use super::service::{AccessService, scope};
 
 impl AccessService {
     /// Creates a key. Its text is in the reply, once.
@@ -46,13 +47,16 @@ impl AccessService {
             created_by: Some(ctx.caller.principal.id.clone()),
         };
         let scope = scope(ctx, &request, now)?;
-        let answer = first_answer(&new_key)?;
+        let answer = FirstAnswer::to(std::slice::from_ref(&new_key)).text()?;
         let creation = self
             .directory
             .create_key(&new_key, scope.as_ref().map(|scope| (scope, &*answer)))
             .await?;
-        let (created, _) = created_key(creation, &new_key, text)?;
-        Ok(CreateKeyReply { created })
+        let (created, _) = created_keys(creation, &[new_key], vec![text])?;
+        match created.into_iter().next() {
+            Some(created) => Ok(CreateKeyReply { created }),
+            None => Err(Error::internal("a key was created without an answer")),
+        }
     }
 
     /// Lists keys of the tenant. Errors: 1001.

@@ -39,8 +39,13 @@ pub struct CreateTenantReply {
     pub name: String,
     /// When it was created, in unix milliseconds.
     pub created_at_ms: i64,
-    /// Its first key: principal `owner` with the role `owner`, without expiry.
+    /// Its first key: principal `owner` with the role `owner`, without expiry. Where duties are separated: principal and
+    /// role `security-admin`.
     pub first_key: CreatedKey,
+    /// Where duties are separated, the keys of `system-admin` and `audit-admin`; absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub further_keys: Vec<CreatedKey>,
 }
 
 /// Asks for a key.

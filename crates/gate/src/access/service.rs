@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
-use plinth_core::access::{AccessDirectory, Creation, IdempotencyScope, NewKey, TenantRecord};
+use plinth_core::access::{AccessDirectory, IdempotencyScope, NewKey, TenantRecord};
 use plinth_core::{
-    CallContext, Error, ErrorCode, Principal, PrincipalId, PrincipalKind, Result, RoleName,
-    SharedClock, TenantId, TimestampMs,
+    CallContext, CredentialId, Error, ErrorCode, Principal, PrincipalId, PrincipalKind, Result,
+    RoleName, SharedClock, TenantId, TimestampMs,
 };
 use plinth_security::digest::sha256;
-use plinth_security::rbac::OWNER;
+use plinth_security::rbac::{AUDIT_ADMIN, OWNER, SECURITY_ADMIN, SYSTEM_ADMIN};
 use plinth_security::{ApiKey, Entropy, KeyText, RoleBook};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::answer::{FirstAnswer, created_keys};
 use super::model::{
-    CreateTenantReply, CreateTenantRequest, CreatedKey, DISPLAY_NAME_BYTES_MAX, PermissionView,
-    ShownKey, WhoAmIReply, kind_word, parse_people_text,
+    CreateTenantReply, CreateTenantRequest, DISPLAY_NAME_BYTES_MAX, PermissionView, WhoAmIReply,
+    kind_word, parse_people_text,
 };
 use crate::credentials::CredentialCache;
 
 /// The tenant of the first start.
 pub const DEFAULT_TENANT: &str = "default";
-/// The holder of a tenant's first key.
-pub const FIRST_PRINCIPAL: &str = "owner";
+/// The roles of a tenant's first keys, one key and one holder for each; a holder is named as its role.
+const FIRST_ROLES: [&str; 1] = [OWNER];
+/// The same where duties are separated. Whoever hands out access comes first.
+const FIRST_ROLES_SEPARATED: [&str; 3] = [SECURITY_ADMIN, SYSTEM_ADMIN, AUDIT_ADMIN];
 
 /// Tenants, keys and role bindings.
 pub struct AccessService {
@@ -35,12 +38,16 @@ pub struct AccessService {
     changes: Semaphore,
 }
 
-/// The key of the first start, to be shown once.
+/// A key of the first start, or one that replaces a lost one, to be shown once.
 pub struct FirstKey {
+    /// Its id.
+    pub id: CredentialId,
     /// Its tenant.
     pub tenant: TenantId,
     /// Its holder.
     pub principal: PrincipalId,
+    /// The role that its holder has.
+    pub role: RoleName,
     /// Its text.
     pub text: KeyText,
 }
@@ -56,14 +63,6 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         self.credentials.forget_all();
     }
-}
-
-/// What is stored as the first answer to an idempotency key: everything but the text of the key.
-#[derive(Serialize, Deserialize)]
-struct FirstAnswer {
-    key_id: String,
-    expires_at_ms: Option<i64>,
-    created_at_ms: i64,
 }
 
 impl AccessService {
@@ -86,11 +85,12 @@ impl AccessService {
         }
     }
 
-    /// On the first start creates the platform's tenant and its first key, which holds the role `owner`. `None` where a
-    /// tenant exists already, also one that another instance has just created. Errors: 1012 where the directory is away.
-    pub async fn bootstrap(&self) -> Result<Option<FirstKey>> {
+    /// On the first start creates the platform's tenant and its first keys: one that holds the role `owner`, or, where
+    /// duties are separated, one for each of the three administrators. None where a tenant exists already, also one that
+    /// another instance has just created. Errors: 1012 where the directory is away.
+    pub async fn bootstrap(&self) -> Result<Vec<FirstKey>> {
         if !self.directory.is_empty().await? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let tenant = TenantRecord {
             id: TenantId::parse(DEFAULT_TENANT)?,
@@ -99,19 +99,15 @@ impl AccessService {
             platform: true,
             created_at: self.clock.now(),
         };
-        let (key, text) = self.first_key_of(&tenant)?;
-        match self.directory.create_tenant(&tenant, &key, None).await {
-            Ok(_) => Ok(Some(FirstKey {
-                tenant: tenant.id,
-                principal: key.principal.id,
-                text,
-            })),
-            Err(error) if error.code() == ErrorCode::Conflict => Ok(None),
+        let (keys, texts) = self.first_keys_of(&tenant)?;
+        match self.directory.create_tenant(&tenant, &keys, None).await {
+            Ok(_) => Ok(keys.into_iter().zip(texts).map(first_key).collect()),
+            Err(error) if error.code() == ErrorCode::Conflict => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
 
-    /// Creates a tenant and its first key. Errors: 1001; 1005 where the tenant exists or the idempotency key was used for
+    /// Creates a tenant and its first keys. Errors: 1001; 1005 where the tenant exists or the idempotency key was used for
     /// another request.
     pub async fn create_tenant(
         &self,
@@ -130,20 +126,22 @@ impl AccessService {
             platform: false,
             created_at: self.clock.now(),
         };
-        let (key, text) = self.first_key_of(&tenant)?;
+        let (keys, texts) = self.first_keys_of(&tenant)?;
         let _change = self.begin_change().await?;
         let scope = scope(ctx, &request, tenant.created_at)?;
-        let answer = first_answer(&key)?;
-        let creation = self
-            .directory
-            .create_tenant(&tenant, &key, scope.as_ref().map(|scope| (scope, &*answer)))
-            .await?;
-        let (first_key, created_at_ms) = created_key(creation, &key, text)?;
+        let answer = FirstAnswer::to(&keys).text()?;
+        let scope = scope.as_ref().map(|scope| (scope, &*answer));
+        let creation = self.directory.create_tenant(&tenant, &keys, scope).await?;
+        let (mut created, created_at_ms) = created_keys(creation, &keys, texts)?;
+        if created.is_empty() {
+            return Err(Error::internal("a tenant was created without a key"));
+        }
         Ok(CreateTenantReply {
             tenant: tenant.id.into(),
             name: tenant.name,
             created_at_ms,
-            first_key,
+            first_key: created.remove(0),
+            further_keys: created,
         })
     }
 
@@ -184,24 +182,33 @@ impl AccessService {
         })
     }
 
-    fn first_key_of(&self, tenant: &TenantRecord) -> Result<(NewKey, KeyText)> {
-        let (key, text) = self.generate()?;
-        let new_key = NewKey {
-            id: key.id().clone(),
-            sha256: *key.sha256(),
-            tenant: tenant.id.clone(),
-            principal: Principal {
-                id: PrincipalId::parse(FIRST_PRINCIPAL)?,
-                name: FIRST_PRINCIPAL.to_owned(),
-                kind: PrincipalKind::User,
-            },
-            label: "first key".to_owned(),
-            expires_at: None,
-            created_at: tenant.created_at,
-            roles: vec![OWNER.into()],
-            created_by: None,
+    fn first_keys_of(&self, tenant: &TenantRecord) -> Result<(Vec<NewKey>, Vec<KeyText>)> {
+        let roles: &[&str] = if self.roles.is_separated() {
+            &FIRST_ROLES_SEPARATED
+        } else {
+            &FIRST_ROLES
         };
-        Ok((new_key, text))
+        let (mut keys, mut texts) = (Vec::new(), Vec::new());
+        for role in roles {
+            let (key, text) = self.generate()?;
+            keys.push(NewKey {
+                id: key.id().clone(),
+                sha256: *key.sha256(),
+                tenant: tenant.id.clone(),
+                principal: Principal {
+                    id: PrincipalId::parse(role)?,
+                    name: (*role).to_owned(),
+                    kind: PrincipalKind::User,
+                },
+                label: "first key".to_owned(),
+                expires_at: None,
+                created_at: tenant.created_at,
+                roles: vec![(*role).into()],
+                created_by: None,
+            });
+            texts.push(text);
+        }
+        Ok((keys, texts))
     }
 
     pub(super) fn generate(&self) -> Result<(ApiKey, KeyText)> {
@@ -229,45 +236,13 @@ pub(super) fn scope(
     }))
 }
 
-pub(super) fn first_answer(key: &NewKey) -> Result<String> {
-    serde_json::to_string(&FirstAnswer {
-        key_id: key.id.as_str().to_owned(),
-        expires_at_ms: key.expires_at.map(|at| at.0),
-        created_at_ms: key.created_at.0,
-    })
-    .map_err(Error::internal)
-}
-
-/// The reply to a creation, with the text of the key where it was created now; and when it was created.
-pub(super) fn created_key(
-    creation: Creation,
-    key: &NewKey,
-    text: KeyText,
-) -> Result<(CreatedKey, i64)> {
-    let (answer, text) = match creation {
-        Creation::Created => {
-            let answer = FirstAnswer {
-                key_id: key.id.as_str().to_owned(),
-                expires_at_ms: key.expires_at.map(|at| at.0),
-                created_at_ms: key.created_at.0,
-            };
-            (answer, Some(ShownKey::new(text)))
-        }
-        Creation::Repeated(answer) => {
-            let answer = serde_json::from_str(&answer).map_err(Error::internal)?;
-            (answer, None)
-        }
-    };
-    let created = CreatedKey {
-        key_id: answer.key_id,
-        key: text,
-        principal: key.principal.id.as_str().to_owned(),
-        roles: key
-            .roles
-            .iter()
-            .map(|role| role.as_ref().to_owned())
-            .collect(),
-        expires_at_ms: answer.expires_at_ms,
-    };
-    Ok((created, answer.created_at_ms))
+/// A key with its text, to be shown.
+pub(super) fn first_key((key, text): (NewKey, KeyText)) -> FirstKey {
+    FirstKey {
+        id: key.id,
+        tenant: key.tenant,
+        principal: key.principal.id,
+        role: key.roles.into_iter().next().unwrap_or_default(),
+        text,
+    }
 }

@@ -12,4 +12,5 @@ mod authentication;
 mod pipeline;
 mod recording;
 mod records;
+mod separation;
 mod support;

@@ -14,9 +14,9 @@ use plinth_core::{
     Principal, PrincipalId, Result, RoleName, SecretString, SharedClock, StoredCredential,
     TenantId, TimestampMs, Transport,
 };
-use plinth_gate::access::AccessService;
+use plinth_gate::access::{AccessService, FirstKey, Separation};
 use plinth_gate::{Gate, GateParts, GateSettings, RequestMeta, Session};
-use plinth_security::{RoleBook, SeededEntropy};
+use plinth_security::SeededEntropy;
 
 use crate::recording::{AuditLog, Metrics};
 
@@ -158,7 +158,7 @@ impl AccessDirectory for MemoryDirectory {
     async fn create_tenant(
         &self,
         tenant: &TenantRecord,
-        first_key: &NewKey,
+        first_keys: &[NewKey],
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
         self.check_up()?;
@@ -170,7 +170,10 @@ impl AccessDirectory for MemoryDirectory {
             return Err(Error::conflict("the tenant exists"));
         }
         tables.tenants.insert(tenant.id.clone(), tenant.clone());
-        Ok(Self::create(&mut tables, first_key, scope))
+        for key in first_keys {
+            Self::create(&mut tables, key, scope);
+        }
+        Ok(Creation::Created)
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>> {
@@ -289,8 +292,10 @@ pub(crate) struct World {
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<ManualClock>,
-    /// The text of the first key: tenant `default`, role `owner`.
+    /// The text of the first key: tenant `default`, role `owner`, or `security-admin` where duties are separated.
     pub(crate) owner_key: String,
+    /// The text of each first key under its role.
+    pub(crate) first_keys: BTreeMap<String, String>,
 }
 
 impl World {
@@ -299,11 +304,19 @@ impl World {
     }
 
     pub(crate) async fn with(settings: GateSettings) -> Self {
-        let directory = Arc::new(MemoryDirectory::default());
+        Self::over(Arc::default(), settings, Separation::None).await
+    }
+
+    /// A gate over what a directory holds already.
+    pub(crate) async fn over(
+        directory: Arc<MemoryDirectory>,
+        settings: GateSettings,
+        separation: Separation,
+    ) -> Self {
         let audit = Arc::new(AuditLog::default());
         let metrics = Arc::new(Metrics::default());
         let clock = ManualClock::starting_at(BEGIN);
-        let roles = Arc::new(RoleBook::built_in());
+        let roles = Arc::new(separation.role_book());
         let gate = Gate::new(GateParts {
             settings,
             roles: Arc::clone(&roles),
@@ -320,7 +333,8 @@ impl World {
             clock.clone() as SharedClock,
             Arc::new(SeededEntropy::new(1)),
         );
-        let first = access.bootstrap().await.expect("starts").expect("is empty");
+        let first = access.bootstrap().await.expect("starts");
+        let text = |key: &FirstKey| key.text.expose().to_owned();
         Self {
             gate: Arc::new(gate),
             access: Arc::new(access),
@@ -328,7 +342,11 @@ impl World {
             audit,
             metrics,
             clock,
-            owner_key: first.text.expose().to_owned(),
+            owner_key: first.first().map(text).unwrap_or_default(),
+            first_keys: first
+                .iter()
+                .map(|key| (key.role.as_ref().to_owned(), text(key)))
+                .collect(),
         }
     }
 

@@ -99,6 +99,8 @@ async fn guarded() -> (TestServer, String) {
         .bootstrap()
         .await
         .expect("created")
+        .into_iter()
+        .next()
         .expect("the first start");
     let routes: Router = Router::new().route("/echo", post(echo)).with_state(World {
         gate: Arc::new(gate),

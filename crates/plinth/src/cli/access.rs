@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use plinth_client::{AccessBinding, AccessKey, CreatedKey, KeyOptions, WhoAmI};
+use plinth_client::{AccessBinding, AccessKey, CreatedKey, CreatedTenant, KeyOptions, WhoAmI};
 use serde_json::json;
 
+mod recover;
+
 use super::output::time_text;
-use super::{Context, Table};
+use super::{Context, Output, Table};
+use recover::RecoverArguments;
 
 /// Tenants, API keys and roles
 #[derive(Subcommand)]
@@ -82,6 +85,8 @@ pub(crate) enum AccessCommand {
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
     },
+    /// Replace the lost key of an administrator, on the data directory of a stopped server; the new key is shown once
+    RecoverKey(RecoverArguments),
 }
 
 /// Which part of a listing is shown.
@@ -96,8 +101,14 @@ pub(crate) struct Page {
 }
 
 impl AccessCommand {
-    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+    /// Runs a command. `connect` makes the client, which work on the data directory does without.
+    pub(crate) async fn run(
+        self,
+        connect: impl Fn() -> Result<Context>,
+        output: Output,
+    ) -> Result<()> {
         match self {
+            Self::RecoverKey(arguments) => arguments.run(output).await,
             Self::CreateKey {
                 principal,
                 roles,
@@ -114,19 +125,23 @@ impl AccessCommand {
                     roles,
                     expires_in_ms,
                 };
-                create_key(context, &principal, &options, request_id).await
+                create_key(&connect()?, &principal, &options, request_id).await
             }
-            Self::ListKeys { principal, page } => list_keys(context, principal, page).await,
-            Self::RevokeKey { key_id } => revoke_key(context, &key_id).await,
-            Self::BindRole { principal, role } => bind_role(context, &principal, &role).await,
-            Self::UnbindRole { principal, role } => unbind_role(context, &principal, &role).await,
-            Self::ListBindings { principal, page } => list_bindings(context, principal, page).await,
-            Self::WhoAmI => who_am_i(context).await,
+            Self::ListKeys { principal, page } => list_keys(&connect()?, principal, page).await,
+            Self::RevokeKey { key_id } => revoke_key(&connect()?, &key_id).await,
+            Self::BindRole { principal, role } => bind_role(&connect()?, &principal, &role).await,
+            Self::UnbindRole { principal, role } => {
+                unbind_role(&connect()?, &principal, &role).await
+            }
+            Self::ListBindings { principal, page } => {
+                list_bindings(&connect()?, principal, page).await
+            }
+            Self::WhoAmI => who_am_i(&connect()?).await,
             Self::CreateTenant {
                 tenant,
                 name,
                 request_id,
-            } => create_tenant(context, &tenant, name.as_deref(), request_id).await,
+            } => create_tenant(&connect()?, &tenant, name.as_deref(), request_id).await,
         }
     }
 }
@@ -150,9 +165,7 @@ async fn create_tenant(
 ) -> Result<()> {
     let access = context.client.access();
     let created = access.create_tenant(tenant, name, request_id).await?;
-    context
-        .output
-        .show(&created, |created| created_table(&created.first_key))
+    context.output.show(&created, tenant_table)
 }
 
 async fn list_keys(context: &Context, principal: Option<String>, page: Page) -> Result<()> {
@@ -216,8 +229,22 @@ fn say_next(context: &Context, next_cursor: Option<&str>) -> Result<()> {
     }
 }
 
+fn tenant_table(created: &CreatedTenant) -> Table {
+    let mut table = created_table(&created.first_key);
+    for key in &created.further_keys {
+        table.row([String::new(), String::new()]);
+        fill_created(&mut table, key);
+    }
+    table
+}
+
 fn created_table(created: &CreatedKey) -> Table {
     let mut table = Table::new(["what", "value"]);
+    fill_created(&mut table, created);
+    table
+}
+
+fn fill_created(table: &mut Table, created: &CreatedKey) {
     let text = match &created.key {
         Some(text) => format!("{text}   (shown this one time)"),
         None => "created by an earlier call, not shown again".to_owned(),
@@ -231,7 +258,6 @@ fn created_table(created: &CreatedKey) -> Table {
     ] {
         table.row([what.to_owned(), value]);
     }
-    table
 }
 
 fn keys_table(keys: &[AccessKey]) -> Table {

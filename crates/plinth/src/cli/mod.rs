@@ -146,7 +146,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Audit(command) => Box::pin(command.run(&context, output)).await,
         Command::Db(command) => command.run(&context()?).await,
         Command::Lock(command) => Box::pin(command.run(&context()?)).await,
-        Command::Access(command) => command.run(&context()?).await,
+        Command::Access(command) => Box::pin(command.run(&context, output)).await,
         Command::Health => health::run(&context()?).await,
         Command::Settings(command) => command.run(output),
         Command::Openapi => output.text(&plinth_http::openapi_document().to_pretty_json()?),

@@ -12,6 +12,7 @@ const SOURCES: &[&str] = &[
     "crates/http/src/settings.rs",
     "crates/rpc/src/settings.rs",
     "crates/gate/src/settings.rs",
+    "crates/gate/src/access/separation.rs",
     "crates/resilience/src/limiter.rs",
     "crates/cache/src/backend/memory.rs",
     "crates/monitor/src/settings.rs",

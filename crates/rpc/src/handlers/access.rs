@@ -32,6 +32,8 @@ pub(crate) async fn create_tenant(
         name: reply.name.into(),
         created_at_ms: reply.created_at_ms,
         first_key: created_key(reply.first_key),
+        further_keys: (!reply.further_keys.is_empty())
+            .then(|| reply.further_keys.into_iter().map(created_key).collect()),
         base_resp: None,
     })
 }

@@ -24,11 +24,11 @@ impl AccessDirectory for ControlStore {
     async fn create_tenant(
         &self,
         tenant: &TenantRecord,
-        first_key: &NewKey,
+        first_keys: &[NewKey],
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
         check_label("name", &tenant.name)?;
-        self.create(Some(tenant), first_key, scope).await
+        self.create(Some(tenant), first_keys, scope).await
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>> {
@@ -58,7 +58,7 @@ impl AccessDirectory for ControlStore {
         key: &NewKey,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
-        self.create(None, key, scope).await
+        self.create(None, std::slice::from_ref(key), scope).await
     }
 
     async fn keys(
@@ -221,21 +221,26 @@ impl From<DbErr> for Refusal {
 }
 
 impl ControlStore {
-    /// Creates a key, with its tenant where one is given.
+    /// Creates keys of one tenant, with the tenant itself where it is given.
     async fn create(
         &self,
         tenant: Option<&TenantRecord>,
-        key: &NewKey,
+        keys: &[NewKey],
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
-        check_label("label", &key.label)?;
-        check_label("principal.name", &key.principal.name)?;
+        let Some(first) = keys.first() else {
+            return Err(Error::internal("a creation without a key"));
+        };
+        for key in keys {
+            check_label("label", &key.label)?;
+            check_label("principal.name", &key.principal.name)?;
+        }
         if let Some((_, answer)) = scope {
             idempotency::check_answer(answer)?;
         }
         let mut duplicates = 0;
         for attempt in 1..=ATTEMPTS_MAX {
-            match self.try_create(tenant, key, scope).await {
+            match self.try_create(tenant, keys, scope).await {
                 Ok(creation) => {
                     if let Some((scope, _)) = scope {
                         idempotency::prune(&self.database, scope.at).await;
@@ -244,11 +249,11 @@ impl ControlStore {
                 }
                 // The duplicate may be a concurrent use of the same idempotency key, whose record is there by now.
                 Err(Refusal::Duplicate) if scope.is_some() && duplicates == 0 => duplicates = 1,
-                Err(Refusal::Duplicate) => return Err(exists_already(tenant, key)),
+                Err(Refusal::Duplicate) => return Err(exists_already(tenant, first)),
                 Err(Refusal::Dangling) => {
                     return Err(Error::not_found(format!(
                         "the tenant {} does not exist",
-                        key.tenant
+                        first.tenant
                     )));
                 }
                 Err(Refusal::Collided(cause)) if attempt == ATTEMPTS_MAX => {
@@ -258,13 +263,13 @@ impl ControlStore {
                 Err(Refusal::Final(error)) => return Err(error),
             }
         }
-        Err(exists_already(tenant, key))
+        Err(exists_already(tenant, first))
     }
 
     async fn try_create(
         &self,
         tenant: Option<&TenantRecord>,
-        key: &NewKey,
+        keys: &[NewKey],
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation, Refusal> {
         let transaction = self.begin().await?;
@@ -278,7 +283,9 @@ impl ControlStore {
                 .exec_without_returning(&transaction)
                 .await?;
         }
-        insert_key(&transaction, key).await?;
+        for key in keys {
+            insert_key(&transaction, key).await?;
+        }
         if let Some((scope, answer)) = scope {
             idempotency::insert(&transaction, scope, answer).await?;
         }

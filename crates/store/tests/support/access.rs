@@ -79,7 +79,7 @@ async fn found(store: &ControlStore, id: &str) -> Option<StoredCredential> {
 async fn shop(fixture: &Fixture) {
     let created = fixture
         .store
-        .create_tenant(&new_tenant("shop"), &new_key("k1", "shop", "admin"), None)
+        .create_tenant(&new_tenant("shop"), &[new_key("k1", "shop", "admin")], None)
         .await;
     assert_eq!(created.expect("creates"), Creation::Created);
 }
@@ -110,11 +110,28 @@ pub(crate) async fn a_tenant_comes_with_its_first_key(fixture: Arc<Fixture>) {
     );
 }
 
+pub(crate) async fn several_first_keys_are_stored_together_or_not_at_all(fixture: Arc<Fixture>) {
+    let store = &fixture.store;
+    let keys = ["k1", "k2", "k3"].map(|id| new_key(id, "shop", id));
+    let created = store.create_tenant(&new_tenant("shop"), &keys, None).await;
+    assert_eq!(created.expect("creates"), Creation::Created);
+    for key in &keys {
+        let stored = found(store, key.id.as_str()).await.expect("is there");
+        assert_eq!(stored.principal, key.principal);
+    }
+    // The second key's id is taken, so neither the first nor the tenant is there.
+    let taken = ["k4", "k1"].map(|id| new_key(id, "mall", id));
+    let refused = store.create_tenant(&new_tenant("mall"), &taken, None).await;
+    assert_eq!(refused.expect_err("is refused").code(), ErrorCode::Conflict);
+    assert!(found(store, "k4").await.is_none());
+    assert_eq!(store.tenant(&tenant("mall")).await.expect("reads"), None);
+}
+
 pub(crate) async fn a_tenant_is_created_once(fixture: Arc<Fixture>) {
     shop(&fixture).await;
     let again = fixture
         .store
-        .create_tenant(&new_tenant("shop"), &new_key("k2", "shop", "admin"), None)
+        .create_tenant(&new_tenant("shop"), &[new_key("k2", "shop", "admin")], None)
         .await;
     assert_eq!(again.expect_err("is refused").code(), ErrorCode::Conflict);
     assert!(found(&fixture.store, "k2").await.is_none());
@@ -122,16 +139,16 @@ pub(crate) async fn a_tenant_is_created_once(fixture: Arc<Fixture>) {
 
 pub(crate) async fn a_repeat_gets_the_first_answer(fixture: Arc<Fixture>) {
     let store = &fixture.store;
-    let (record, key) = (new_tenant("shop"), new_key("k1", "shop", "admin"));
+    let (record, keys) = (new_tenant("shop"), [new_key("k1", "shop", "admin")]);
     let scope = scope("a-1", 1, BEGIN_MS);
     let first = store
-        .create_tenant(&record, &key, Some((&scope, "answer 价")))
+        .create_tenant(&record, &keys, Some((&scope, "answer 价")))
         .await;
     assert_eq!(first.expect("creates"), Creation::Created);
     // A repeat brings another random key id; the first answer stands.
     let other = new_key("k2", "shop", "admin");
     let repeat = store
-        .create_tenant(&record, &other, Some((&scope, "other")))
+        .create_tenant(&record, &[other], Some((&scope, "other")))
         .await;
     assert_eq!(
         repeat.expect("repeats"),
@@ -145,13 +162,13 @@ pub(crate) async fn another_request_under_the_same_key_is_a_conflict(fixture: Ar
     let key = new_key("k1", "shop", "admin");
     let first = scope("a-1", 1, BEGIN_MS);
     store
-        .create_tenant(&new_tenant("shop"), &key, Some((&first, "answer")))
+        .create_tenant(&new_tenant("shop"), &[key], Some((&first, "answer")))
         .await
         .expect("creates");
     let second = scope("a-1", 2, BEGIN_MS);
     let other = new_key("k2", "mall", "admin");
     let refused = store
-        .create_tenant(&new_tenant("mall"), &other, Some((&second, "answer")))
+        .create_tenant(&new_tenant("mall"), &[other], Some((&second, "answer")))
         .await;
     assert_eq!(refused.expect_err("is refused").code(), ErrorCode::Conflict);
     assert_eq!(store.tenant(&tenant("mall")).await.expect("reads"), None);
@@ -175,7 +192,7 @@ pub(crate) async fn a_dead_record_gives_its_key_free(fixture: Arc<Fixture>) {
         let created = store
             .create_tenant(
                 &new_tenant(name),
-                &new_key(id, name, "admin"),
+                &[new_key(id, name, "admin")],
                 Some((&scope, id)),
             )
             .await;
@@ -194,7 +211,7 @@ pub(crate) async fn concurrent_uses_of_a_key_create_once(fixture: Arc<Fixture>) 
             let scope = scope("a-1", 1, BEGIN_MS);
             let created = fixture
                 .store
-                .create_tenant(&new_tenant("shop"), &key, Some((&scope, &answer)))
+                .create_tenant(&new_tenant("shop"), &[key], Some((&scope, &answer)))
                 .await;
             (number, created.expect("answers"))
         });

@@ -151,7 +151,7 @@ pub(crate) async fn a_transaction_lost_before_its_commit_is_not_applied(fixture:
     proxy.cut("INSERT INTO", 1);
     let key = new_key("k1", "shop", "admin");
     let error = store
-        .create_tenant(&new_tenant("shop"), &key, None)
+        .create_tenant(&new_tenant("shop"), &[key], None)
         .await
         .expect_err("the connection was lost");
     assert_eq!(error.code(), ErrorCode::DependencyUnavailable);
@@ -172,16 +172,16 @@ pub(crate) async fn a_lost_commit_is_unknown_and_its_repeat_gets_the_first_answe
         fingerprint: [1; 32],
         at: TimestampMs(BEGIN_MS),
     };
-    let (tenant, key) = (new_tenant("shop"), new_key("k1", "shop", "admin"));
+    let (tenant, keys) = (new_tenant("shop"), [new_key("k1", "shop", "admin")]);
     proxy.cut("COMMIT", 0);
     let error = store
-        .create_tenant(&tenant, &key, Some((&scope, "first")))
+        .create_tenant(&tenant, &keys, Some((&scope, "first")))
         .await
         .expect_err("the answer was lost");
     assert_eq!(error.code(), ErrorCode::DependencyUnavailable);
     assert_eq!(error.outcome(), Outcome::Unknown);
     let repeat = store
-        .create_tenant(&tenant, &key, Some((&scope, "second")))
+        .create_tenant(&tenant, &keys, Some((&scope, "second")))
         .await;
     assert_eq!(
         repeat.expect("repeats"),

@@ -13,7 +13,7 @@ use super::backend::{Fixture, execute};
 pub(crate) async fn reopening_finds_everything(fixture: Arc<Fixture>) {
     let store = &fixture.store;
     store
-        .create_tenant(&new_tenant("shop"), &new_key("k1", "shop", "admin"), None)
+        .create_tenant(&new_tenant("shop"), &[new_key("k1", "shop", "admin")], None)
         .await
         .expect("creates");
     let tenant = TenantId::parse("shop").expect("parses");

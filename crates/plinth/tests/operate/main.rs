@@ -1,0 +1,14 @@
+//! What whoever runs an instance relies on: keys, recovery, health, logs, traces and the tools of the command line, each
+//! against a real server in a process of its own.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken fixture must fail the test"
+)]
+
+mod control_database;
+mod recovery;
+mod separation;
+mod tool;
