@@ -96,6 +96,8 @@ struct DbDatabaseInfo {
     10: required i64 updated_at_ms
     // The pool on this instance; absent where nothing has used it since the start.
     11: optional DbPoolStatus pool_status
+    // Certificates in PEM that sign the server's own; absent where only public authorities are trusted.
+    12: optional string tls_ca
 }
 
 struct DbRegisterDatabaseRequest {
@@ -119,6 +121,9 @@ struct DbRegisterDatabaseRequest {
     7: optional i64 slow_query_threshold_ms
     // The version that the definition must have; 0: it must not exist yet. Another one is 1006.
     8: optional i64 if_version
+    // Certificates in PEM that sign the server's own, beside the public authorities; at most 16,384 bytes. Only with
+    // `sslmode=verify-ca` or `verify-full` in `url`.
+    9: optional string tls_ca
     255: optional base.Base base
 }
 

@@ -2,7 +2,8 @@
 //!
 //! All listen on free loopback ports with a password of their own, keep their data below `target/services` (or, where
 //! their users may not go there, in a private folder under `/var/tmp` that is remembered), and are ended by the process
-//! ids that were remembered when they were started, never by name.
+//! ids that were remembered when they were started, never by name. PostgreSQL and MariaDB speak
+//! plain and TLS; see [`tls`].
 
 mod host;
 mod mariadb;
@@ -10,6 +11,7 @@ mod papers;
 mod postgres;
 mod redis;
 mod state;
+mod tls;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -193,5 +195,6 @@ fn environment(state: &State) -> String {
         }
     }
     redis::environment(state, &mut text);
+    text.push_str(&tls::environment());
     text
 }

@@ -91,6 +91,7 @@ impl<'client> DbClient<'client> {
                     pool: Some(wire::pool(registration.pool)),
                     slow_query_threshold_ms: registration.slow_query_threshold_ms,
                     if_version: registration.if_version,
+                    tls_ca: optional(registration.tls_ca.as_deref()),
                     ..Default::default()
                 };
                 let reply = thrift
@@ -107,6 +108,7 @@ impl<'client> DbClient<'client> {
                     "read_only": registration.read_only, "pool": registration.pool,
                     "slow_query_threshold_ms": registration.slow_query_threshold_ms,
                     "if_version": registration.if_version.map(WideInt),
+                    "tls_ca": registration.tls_ca,
                 });
                 let request = http.request(Method::PUT, &path(database, &[]));
                 http.json(request.json(&body)).await

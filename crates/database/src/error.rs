@@ -1,6 +1,7 @@
 //! What can go wrong, each cause with its code.
 
 use plinth_core::{Error, ErrorCode};
+use plinth_security::tls::handshake_fault;
 
 /// Why an engine did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,11 @@ impl BackendError {
     pub(crate) fn connection(source: sqlx::Error) -> Self {
         let message = match &source {
             sqlx::Error::Database(database) => database.message().to_owned(),
-            sqlx::Error::Io(error) => error.kind().to_string(),
-            sqlx::Error::Tls(_) => "tls failed".to_owned(),
+            sqlx::Error::Io(error) => match handshake_fault(error) {
+                Some(fault) => format!("the TLS handshake failed: {fault}"),
+                None => error.kind().to_string(),
+            },
+            sqlx::Error::Tls(fault) => format!("TLS failed: {fault}"),
             sqlx::Error::Protocol(_) => "it does not speak the expected protocol".to_owned(),
             _ => "the connection broke".to_owned(),
         };

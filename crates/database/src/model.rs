@@ -54,6 +54,8 @@ pub const ATTEMPTS_DEFAULT: i32 = 3;
 pub const URL_BYTES_MAX: usize = 2_048;
 /// Longest secret, in bytes.
 pub const SECRET_BYTES_MAX: usize = 1_024;
+/// Longest text of certificates that sign a database's own, in bytes.
+pub const TLS_CA_BYTES_MAX: usize = 16 * 1024;
 /// Most databases of a tenant.
 pub const DATABASES_PER_TENANT_MAX: usize = 256;
 /// Most connections of one pool.

@@ -65,6 +65,7 @@ impl Database {
         settings: &DatabaseSettings,
     ) -> plinth_core::Result<Self> {
         let secret = definition.secret.as_deref();
+        let authorities = definition.tls_ca.as_deref();
         let endpoint = Endpoint::parse(definition.engine, &definition.url)?;
         let backend: Arc<dyn Backend> = match (&endpoint, definition.engine) {
             (Endpoint::File(path), _) => Arc::new(SqliteBackend::new(
@@ -72,12 +73,18 @@ impl Database {
                 path.clone(),
                 definition.read_only,
             )),
-            (Endpoint::Network(server), EngineKind::Mariadb) => {
-                Arc::new(MariadbBackend::new(server, secret, definition.read_only))
-            }
-            (Endpoint::Network(server), _) => {
-                Arc::new(PostgresBackend::new(server, secret, definition.read_only))
-            }
+            (Endpoint::Network(server), EngineKind::Mariadb) => Arc::new(MariadbBackend::new(
+                server,
+                secret,
+                authorities,
+                definition.read_only,
+            )),
+            (Endpoint::Network(server), _) => Arc::new(PostgresBackend::new(
+                server,
+                secret,
+                authorities,
+                definition.read_only,
+            )),
         };
         let clock = Arc::clone(&settings.clock);
         let metrics = Arc::clone(&settings.metrics);
@@ -269,5 +276,6 @@ pub(crate) fn info(
         created_at_ms: stored.created_at_ms,
         updated_at_ms: stored.updated_at_ms,
         pool_status,
+        tls_ca: definition.tls_ca.clone(),
     }
 }

@@ -5,6 +5,8 @@ mod definitions;
 #[path = "contract/statements.rs"]
 mod statements;
 mod support;
+#[path = "contract/tls.rs"]
+mod tls;
 #[path = "contract/transactions.rs"]
 mod transactions;
 #[path = "contract/values.rs"]

@@ -27,4 +27,4 @@ pub use problem::{ApiResult, Problem, ProblemBody};
 pub use routes::router;
 pub use server::serve;
 pub use services::Services;
-pub use settings::{HttpSettings, HttpTlsSettings};
+pub use settings::HttpSettings;

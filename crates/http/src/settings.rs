@@ -1,9 +1,9 @@
 //! The settings of the HTTP edge.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use plinth_core::{Error, Result, limits};
+use plinth_security::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 
 /// Smallest header block that may be configured, in bytes: below it HTTP itself no longer works.
@@ -35,22 +35,9 @@ pub struct HttpSettings {
     /// How long requests in flight may go on after shutdown began, in milliseconds.
     pub drain_timeout_ms: u64,
     /// TLS; absent means plain HTTP.
-    pub tls: Option<HttpTlsSettings>,
+    pub tls: Option<TlsFiles>,
     /// Serves `/metrics` to callers from the loopback address without a key.
     pub metrics_open_to_loopback: bool,
-}
-
-/// The files that TLS needs, all in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpTlsSettings {
-    /// Certificate chain, the server's own certificate first.
-    pub cert: PathBuf,
-    /// Private key of the certificate.
-    pub key: PathBuf,
-    /// Authorities whose client certificates are required (mTLS); absent means no client certificate is asked for.
-    #[serde(default)]
-    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {

@@ -32,7 +32,7 @@ pub use envelope::EXTRA_ENTRIES_MAX;
 pub use incoming::Incoming;
 pub use server::serve_service;
 pub use services::Services;
-pub use settings::{FRAME_BYTES_CEILING, FRAME_BYTES_MIN, RpcSettings, RpcTls};
+pub use settings::{FRAME_BYTES_CEILING, FRAME_BYTES_MIN, RpcSettings};
 
 /// Serves Plinth's operations on a bound listener until `shutdown`, then drains. Returns when every connection has ended.
 ///

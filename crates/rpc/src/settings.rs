@@ -1,10 +1,10 @@
 //! The settings of the Thrift edge.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use plinth_core::{Error, Result, limits};
+use plinth_security::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 
 /// Smallest frame limit that can be set, in bytes: a request of the control plane fits.
@@ -40,20 +40,7 @@ pub struct RpcSettings {
     /// How long requests in flight may take to end once the drain began, in milliseconds.
     pub drain_timeout_ms: u64,
     /// TLS; without it connections are plain TCP.
-    pub tls: Option<RpcTls>,
-}
-
-/// The files of TLS, in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RpcTls {
-    /// Certificate chain of the server, its own certificate first.
-    pub cert: PathBuf,
-    /// Private key of the server.
-    pub key: PathBuf,
-    /// Certificates that sign clients. Where it is set a client must show one (mTLS).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
+    pub tls: Option<TlsFiles>,
 }
 
 impl Default for RpcSettings {

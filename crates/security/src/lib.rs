@@ -5,9 +5,9 @@
 //! - [`sign`]: HMAC-SHA-256 for webhooks, Ed25519 for checkpoints.
 //! - [`digest`][]: SHA-256.
 //! - [`entropy`]: where randomness comes in.
-//! - [`tls`]: PEM text to a rustls server configuration, for both edges.
+//! - [`tls`]: PEM files to a rustls server configuration, for both edges, read again when they change.
 //!
-//! Nothing here does I/O, reads a clock or knows a product. All cryptography is aws-lc-rs; comparisons of secrets take
+//! Nothing here knows a product, and nothing but the reading of the TLS files does I/O or waits. All cryptography is aws-lc-rs; comparisons of secrets take
 //! constant time.
 
 pub mod api_key;

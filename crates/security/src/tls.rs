@@ -1,7 +1,10 @@
-//! The server side of TLS for both edges: PEM text in, a rustls configuration out. Reading the files is the edges' part.
+//! The server side of TLS for both edges: PEM text in, a rustls configuration out, and the files that the text comes from,
+//! which are read again when they change.
 //!
 //! TLS 1.2 and 1.3 by rustls on aws-lc-rs, the provider named explicitly. With client authorities a client must show a
 //! certificate that one of them signed (mTLS).
+
+mod files;
 
 use std::sync::Arc;
 
@@ -11,6 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+
+pub use files::{RELOAD_EVERY_MS, Reload, ServerTls, TLS_FILE_BYTES_MAX, TlsFiles};
 
 /// What a TLS server needs, each part as PEM text.
 #[derive(Clone, Copy)]
@@ -55,17 +60,35 @@ fn client_verifier(
     text: &[u8],
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>> {
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in certificates("client_ca", text)? {
-        roots.add(authority).map_err(|error| {
-            Error::invalid("client_ca", "holds a certificate that is no authority")
-                .with_source(error)
-        })?;
-    }
+    let roots = authorities("client_ca", text)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|error| Error::invalid("client_ca", "cannot be used").with_source(error))?;
     Ok(verifier)
+}
+
+fn authorities(field: &str, text: &[u8]) -> Result<rustls::RootCertStore> {
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in certificates(field, text)? {
+        roots.add(authority).map_err(|error| {
+            Error::invalid(field, "holds a certificate that is no authority").with_source(error)
+        })?;
+    }
+    Ok(roots)
+}
+
+/// Checks that a text can be trusted by: at least one certificate in PEM, each of them usable as an authority.
+///
+/// Errors: 1001 naming `field`.
+pub fn check_authorities(field: &str, text: &str) -> Result<()> {
+    authorities(field, text.as_bytes()).map(|_roots| ())
+}
+
+/// Why a TLS handshake failed, where that is why a connection broke: `invalid peer certificate: UnknownIssuer`.
+#[must_use]
+pub fn handshake_fault(error: &std::io::Error) -> Option<String> {
+    let fault = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(fault.to_string())
 }
 
 fn certificates(field: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {

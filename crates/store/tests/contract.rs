@@ -10,7 +10,11 @@
 mod support;
 
 use support::backend::{Backend, with_store};
+<<<<<<< HEAD
 use support::{access, definitions, epochs, lost, schema};
+=======
+use support::{access, definitions, lost, schema, tls};
+>>>>>>> 7c73095 (edges, database: TLS files are read again when they change; registered databases over verified TLS, tested on real servers)
 
 /// Makes one module per backend with one test per behaviour.
 macro_rules! contract {
@@ -90,6 +94,19 @@ contract! {
         a_write_whose_answer_is_lost_is_unknown,
         a_transaction_lost_before_its_commit_is_not_applied,
         a_lost_commit_is_unknown_and_its_repeat_gets_the_first_answer,
+    };
+}
+
+contract! {
+    tls_postgres = Postgres: tls::{
+        a_verified_server_is_used,
+        a_server_that_cannot_be_verified_is_refused_with_the_reason,
+        a_plain_login_where_tls_is_demanded_is_refused_with_the_reason,
+    };
+    tls_mariadb = MariaDb: tls::{
+        a_verified_server_is_used,
+        a_server_that_cannot_be_verified_is_refused_with_the_reason,
+        a_plain_login_where_tls_is_demanded_is_refused_with_the_reason,
     };
 }
 

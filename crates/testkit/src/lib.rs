@@ -5,6 +5,7 @@ pub mod compat_idl;
 pub mod compat_openapi;
 pub mod fault;
 pub mod linear;
+pub mod log_tap;
 pub mod papers;
 pub mod process;
 pub mod redis;

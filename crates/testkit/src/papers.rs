@@ -46,6 +46,22 @@ impl Papers {
         std::fs::write(self.path(name), text).with_context(|| format!("{name} cannot be written"))
     }
 
+    /// Puts the files of other papers in the place of these, one after the other. The server's key comes last: until then
+    /// it does not belong to its certificate, and whoever looks in between takes nothing.
+    pub fn replace_by(&self, other: &Self) -> Result<()> {
+        for name in [
+            "client.pem",
+            "client.key",
+            "server.pem",
+            "ca.pem",
+            "server.key",
+        ] {
+            std::fs::copy(other.path(name), self.path(name))
+                .with_context(|| format!("{name} cannot be replaced"))?;
+        }
+        Ok(())
+    }
+
     /// Where a file lies.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

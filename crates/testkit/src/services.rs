@@ -17,6 +17,12 @@ pub const REDIS_SENTINEL_VARIABLE: &str = "PLINTH_TEST_REDIS_SENTINEL_URL";
 /// The URL of a cluster of three primaries.
 pub const REDIS_CLUSTER_VARIABLE: &str = "PLINTH_TEST_REDIS_CLUSTER_URL";
 
+/// The file of the certificate that signs those of both; both speak TLS on the port that they speak plain on. Theirs are
+/// for `localhost` alone.
+pub const CA_VARIABLE: &str = "PLINTH_TEST_SERVICES_CA";
+/// A user whom both let in over TLS alone, with the password of the one in the URL.
+pub const TLS_USER: &str = "plinth_tls";
+
 /// The URL of a service: from the variable, or from `target/services/env`, which `cargo xtask services up` writes.
 ///
 /// `None` where there is neither: the test then says that it was skipped, which this function prints.

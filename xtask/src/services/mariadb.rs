@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::Product;
 use super::host::{self, Place, output_of};
+use super::tls::{ServerFiles, TLS_USER};
 
 /// MariaDB.
 pub(super) struct MariaDb;
@@ -52,9 +53,12 @@ impl Product for MariaDb {
         let sql = format!(
             "CREATE DATABASE IF NOT EXISTS plinth;\n\
              CREATE USER IF NOT EXISTS 'plinth'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
-             GRANT ALL PRIVILEGES ON *.* TO 'plinth'@'127.0.0.1' WITH GRANT OPTION;\n"
+             GRANT ALL PRIVILEGES ON *.* TO 'plinth'@'127.0.0.1' WITH GRANT OPTION;\n\
+             CREATE USER IF NOT EXISTS '{TLS_USER}'@'127.0.0.1' IDENTIFIED BY '{password}' REQUIRE SSL;\n\
+             GRANT ALL PRIVILEGES ON *.* TO '{TLS_USER}'@'127.0.0.1';\n"
         );
         host::write_for(place, &user, sql.as_bytes())?;
+        let files = ServerFiles::at(place)?;
         let mut command = place.command(server().context("MariaDB is not installed")?);
         command
             .arg("--no-defaults")
@@ -62,6 +66,9 @@ impl Product for MariaDb {
             .arg(argument("socket", &place.sockets.join("sock")))
             .arg(argument("pid-file", &place.sockets.join("pid")))
             .arg(argument("init-file", &user))
+            .arg(argument("ssl-ca", &files.ca))
+            .arg(argument("ssl-cert", &files.certificate))
+            .arg(argument("ssl-key", &files.key))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .arg(format!("--port={port}"))
             .args(["--max-connections=200", "--innodb-buffer-pool-size=64M"])
@@ -75,7 +82,8 @@ impl Product for MariaDb {
         output_of(
             place
                 .command("mariadb")
-                .args(["--no-defaults", "-h", "127.0.0.1", "-u", "plinth"])
+                .args(["--no-defaults", "--skip-ssl", "-h", "127.0.0.1"])
+                .args(["-u", "plinth"])
                 .args(["-P", &port.to_string(), "plinth", "-N", "-e", "SELECT 1"])
                 .env("MYSQL_PWD", password),
         )

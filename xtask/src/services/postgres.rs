@@ -1,13 +1,14 @@
 //! A private PostgreSQL.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::Product;
 use super::host::{self, Place, output_of};
+use super::tls::{ServerFiles, TLS_USER};
 
 /// PostgreSQL of the newest version that is installed.
 pub(super) struct Postgres;
@@ -56,6 +57,9 @@ impl Product for Postgres {
 
     fn command(&self, place: &Place, port: u16, _password: &str) -> Result<Command> {
         let programs = programs().context("PostgreSQL is not installed")?;
+        let files = ServerFiles::at(place)?;
+        let rules = place.sockets.join("pg_hba.conf");
+        host::write_for(place, &rules, access_rules().as_bytes())?;
         let mut command = place.command(programs.join("postgres"));
         command
             .arg("-D")
@@ -63,6 +67,10 @@ impl Product for Postgres {
             .arg("-k")
             .arg(&place.sockets)
             .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+            .args(setting("hba_file", &rules))
+            .args(["-c", "ssl=on"])
+            .args(setting("ssl_cert_file", &files.certificate))
+            .args(setting("ssl_key_file", &files.key))
             // Test data need not survive the machine; the engine's own durability is not what these tests are about.
             .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
             .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"]);
@@ -83,6 +91,11 @@ impl Product for Postgres {
         if found == "0" {
             query(place, port, password, "CREATE DATABASE plinth")?;
         }
+        let find = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{TLS_USER}'");
+        if query(place, port, password, &find)? == "0" {
+            let create = format!("CREATE ROLE {TLS_USER} LOGIN SUPERUSER PASSWORD '{password}'");
+            query(place, port, password, &create)?;
+        }
         Ok(())
     }
 
@@ -94,6 +107,19 @@ impl Product for Postgres {
     fn url(&self, port: u16, password: &str) -> String {
         format!("postgres://plinth:{password}@127.0.0.1:{port}/plinth")
     }
+}
+
+/// Who may come in, and how (`pg_hba.conf`): everybody with a password, one user over TLS alone.
+fn access_rules() -> String {
+    format!(
+        "local all all scram-sha-256\n\
+         hostnossl all {TLS_USER} 127.0.0.1/32 reject\n\
+         host all all 127.0.0.1/32 scram-sha-256\n"
+    )
+}
+
+fn setting(name: &str, path: &Path) -> [String; 2] {
+    ["-c".to_owned(), format!("{name}={}", path.display())]
 }
 
 /// Debian keeps each version's programs in a folder of its own.

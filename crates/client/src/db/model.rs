@@ -14,6 +14,8 @@ pub struct DbRegistration {
     pub url: String,
     /// The password of the user in `url`.
     pub secret: Option<SecretString>,
+    /// Certificates in PEM that sign the server's own, beside the public authorities.
+    pub tls_ca: Option<String>,
     /// Refuse statements that write.
     pub read_only: bool,
     /// The pool; the server's defaults where absent.
@@ -87,6 +89,9 @@ pub struct DbDatabase {
     /// The pool on the instance that answered; absent where nothing has used it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_status: Option<DbPoolStatus>,
+    /// Certificates in PEM that sign the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
 }
 
 /// What registering did.

@@ -74,6 +74,7 @@ impl From<idl::DbDatabaseInfo> for DbDatabase {
                 acquire_timeouts: status.acquire_timeouts,
                 breaker: status.breaker.to_string(),
             }),
+            tls_ca: own(info.tls_ca),
         }
     }
 }

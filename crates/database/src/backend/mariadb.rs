@@ -28,7 +28,12 @@ pub(crate) struct MariadbBackend {
 }
 
 impl MariadbBackend {
-    pub(crate) fn new(endpoint: &NetworkEndpoint, secret: Option<&str>, read_only: bool) -> Self {
+    pub(crate) fn new(
+        endpoint: &NetworkEndpoint,
+        secret: Option<&str>,
+        authorities: Option<&str>,
+        read_only: bool,
+    ) -> Self {
         let tls = match endpoint.tls {
             TlsMode::Disable => MySqlSslMode::Disabled,
             TlsMode::Prefer => MySqlSslMode::Preferred,
@@ -51,6 +56,9 @@ impl MariadbBackend {
         if let Some(secret) = secret {
             options = options.password(secret);
         }
+        if let Some(authorities) = authorities {
+            options = options.ssl_ca_from_pem(authorities.into());
+        }
         Self { options, read_only }
     }
 }
@@ -60,7 +68,7 @@ impl Backend for MariadbBackend {
     async fn connect(&self) -> Result<Box<dyn Connection>, BackendError> {
         let mut inner = MySqlConnection::connect_with(&self.options)
             .await
-            .map_err(BackendError::connection)?;
+            .map_err(|error| refused(error, self.options.get_ssl_mode()))?;
         let id: u64 = sqlx::query_scalar("SELECT CAST(CONNECTION_ID() AS UNSIGNED)")
             .fetch_one(&mut inner)
             .await
@@ -193,6 +201,27 @@ impl Connection for MariadbSession {
         if let Err(error) = self.inner.close().await {
             tracing::debug!(%error, "closing a MariaDB connection failed");
         }
+    }
+}
+
+/// Why no connection came about. MariaDB answers a plain login of a user who may come in over TLS alone as it answers a
+/// wrong password, so the hint is ours.
+fn refused(error: sqlx::Error, tls: MySqlSslMode) -> BackendError {
+    const ACCESS_DENIED: u16 = 1_045;
+    let denied = error
+        .as_database_error()
+        .and_then(|refusal| refusal.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
+        .is_some_and(|refusal| refusal.number() == ACCESS_DENIED);
+    match BackendError::connection(error) {
+        BackendError::Connection { message, source }
+            if denied && matches!(tls, MySqlSslMode::Disabled) =>
+        {
+            let message = format!(
+                "{message}; the password is wrong, or the user must come over TLS and sslmode is disable"
+            );
+            BackendError::Connection { message, source }
+        }
+        other => other,
     }
 }
 

@@ -34,7 +34,12 @@ pub(crate) struct PostgresBackend {
 }
 
 impl PostgresBackend {
-    pub(crate) fn new(endpoint: &NetworkEndpoint, secret: Option<&str>, read_only: bool) -> Self {
+    pub(crate) fn new(
+        endpoint: &NetworkEndpoint,
+        secret: Option<&str>,
+        authorities: Option<&str>,
+        read_only: bool,
+    ) -> Self {
         let tls = match endpoint.tls {
             TlsMode::Disable => PgSslMode::Disable,
             TlsMode::Prefer => PgSslMode::Prefer,
@@ -53,6 +58,9 @@ impl PostgresBackend {
             .disable_statement_logging();
         if let Some(secret) = secret {
             options = options.password(secret);
+        }
+        if let Some(authorities) = authorities {
+            options = options.ssl_root_cert_from_pem(authorities.into());
         }
         if read_only {
             options = options.options([("default_transaction_read_only", "on")]);

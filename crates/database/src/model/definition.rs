@@ -167,6 +167,10 @@ pub struct RegisterDatabaseRequest {
     #[serde(default, deserialize_with = "secret_text")]
     #[schema(value_type = Option<String>, write_only)]
     pub secret: Option<SecretString>,
+    /// Certificates in PEM that sign the server's own, beside the public authorities; at most 16,384 bytes. Only with
+    /// `sslmode=verify-ca` or `verify-full` in `url`.
+    #[serde(default)]
+    pub tls_ca: Option<String>,
     /// Refuse statements that write; default false.
     #[serde(default)]
     pub read_only: Option<bool>,
@@ -212,7 +216,10 @@ impl RegisterDatabaseRequest {
                 ),
             ));
         }
-        Endpoint::parse(engine, &self.url)?;
+        let endpoint = Endpoint::parse(engine, &self.url)?;
+        if let Some(text) = &self.tls_ca {
+            endpoint.check_authorities(text)?;
+        }
         let secret = self.secret.map(|secret| secret.expose().to_owned());
         if secret
             .as_ref()
@@ -230,6 +237,7 @@ impl RegisterDatabaseRequest {
             engine,
             url: self.url,
             secret,
+            tls_ca: self.tls_ca,
             read_only: self.read_only.unwrap_or(false),
             pool: self.pool.unwrap_or_default().filled()?,
             slow_query_threshold_ms: within(
@@ -253,6 +261,9 @@ pub struct DatabaseDefinition {
     pub url: String,
     /// The password.
     pub secret: Option<String>,
+    /// Certificates in PEM that sign the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
     /// Whether statements that write are refused.
     pub read_only: bool,
     /// Every field is filled in.
@@ -289,6 +300,9 @@ pub struct DatabaseInfo {
     /// The pool on this instance; absent where nothing has used it since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_status: Option<PoolStatus>,
+    /// Certificates in PEM that sign the server's own; absent where only public authorities are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
 }
 
 /// What was registered.

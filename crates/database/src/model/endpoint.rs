@@ -3,8 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use plinth_core::{Error, Result};
+use plinth_security::tls::check_authorities;
 
-use super::EngineKind;
+use super::{EngineKind, TLS_CA_BYTES_MAX};
 
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,34 @@ pub(crate) enum TlsMode {
     VerifyFull,
 }
 
+impl TlsMode {
+    /// Whether the server's certificate is checked.
+    pub(crate) const fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyFull)
+    }
+}
+
 impl Endpoint {
+    /// Checks the authorities that a definition brings. Errors: 1001 and 1007 naming `tls_ca`.
+    pub(crate) fn check_authorities(&self, text: &str) -> Result<()> {
+        match self {
+            Self::Network(server) if server.tls.verifies() => {}
+            _ => {
+                return Err(Error::invalid(
+                    "tls_ca",
+                    "is used only where the url says sslmode=verify-ca or verify-full",
+                ));
+            }
+        }
+        if text.len() > TLS_CA_BYTES_MAX {
+            return Err(Error::too_large(
+                "tls_ca",
+                format!("must have at most {TLS_CA_BYTES_MAX} bytes"),
+            ));
+        }
+        check_authorities("tls_ca", text)
+    }
+
     /// Parses an address. Errors: 1001 naming `url`.
     pub(crate) fn parse(engine: EngineKind, url: &str) -> Result<Self> {
         match engine {

@@ -4,7 +4,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "helpers of tests: one that fails fails its test"
 )]
 
@@ -20,6 +19,7 @@ use plinth_database::model::{
 };
 use plinth_database::{DatabaseError, DatabaseService, DatabaseSettings};
 use plinth_store::memory::MemoryDefinitions;
+use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE, service_url};
 
 /// The name that every test database is registered under.
 pub(crate) const DB: &str = "shop";
@@ -42,13 +42,13 @@ pub(crate) struct Bench {
 }
 
 /// The address of an engine for tests, and its password; `None` where it is not up.
-fn address(engine: EngineKind) -> Option<(String, Option<String>)> {
-    let name = match engine {
+pub(crate) fn address(engine: EngineKind) -> Option<(String, Option<String>)> {
+    let variable = match engine {
         EngineKind::Sqlite => return Some(("test/shop.db".to_owned(), None)),
-        EngineKind::Postgres => "PLINTH_TEST_POSTGRES_URL",
-        EngineKind::Mariadb => "PLINTH_TEST_MARIADB_URL",
+        EngineKind::Postgres => POSTGRES_VARIABLE,
+        EngineKind::Mariadb => MARIADB_VARIABLE,
     };
-    let text = std::env::var(name).ok().or_else(|| from_services(name))?;
+    let text = service_url(variable)?;
     let (scheme, rest) = text.split_once("://")?;
     let (user, rest) = rest.split_once('@')?;
     let (user, secret) = match user.split_once(':') {
@@ -63,32 +63,11 @@ fn address(engine: EngineKind) -> Option<(String, Option<String>)> {
     Some((format!("{scheme}://{user}@{rest}"), secret))
 }
 
-/// What `cargo xtask services` has written.
-fn from_services(name: &str) -> Option<String> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/services/env");
-    let text = std::fs::read_to_string(root).ok()?;
-    text.lines().find_map(|line| {
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let (key, value) = line.split_once('=')?;
-        (key.trim() == name).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
-    })
-}
-
 /// The engines that are up. In CI a missing one fails the test.
 pub(crate) fn engines() -> Vec<EngineKind> {
     EngineKind::ALL
         .into_iter()
-        .filter(|engine| {
-            let up = address(*engine).is_some();
-            assert!(
-                up || std::env::var("CI").as_deref() != Ok("true"),
-                "{engine:?} is not up, and this is CI"
-            );
-            if !up {
-                eprintln!("skipped: {engine:?} is not up (cargo xtask services)");
-            }
-            up
-        })
+        .filter(|engine| address(*engine).is_some())
         .collect()
 }
 
@@ -169,6 +148,7 @@ impl Bench {
             engine: self.engine.as_str().to_owned(),
             url,
             secret: secret.map(plinth_core::SecretString::new),
+            tls_ca: None,
             read_only: Some(read_only),
             pool: Some(pool),
             slow_query_threshold_ms: Some(0),

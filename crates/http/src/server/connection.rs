@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use super::Edge;
@@ -23,9 +24,10 @@ use crate::layers::OverTls;
 
 /// Serves one connection until it ends by itself, by its limits, or by the drain.
 pub(super) async fn run(stream: TcpStream, peer: SocketAddr, edge: &Edge) {
-    let Some(acceptor) = &edge.tls else {
+    let Some(tls) = &edge.tls else {
         return speak(stream, peer, false, edge).await;
     };
+    let acceptor = TlsAcceptor::from(tls.config());
     let handshake = tokio::time::timeout(edge.header_timeout, acceptor.accept(stream));
     tokio::select! {
         () = edge.drain.cancelled() => {}

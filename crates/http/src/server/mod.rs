@@ -11,16 +11,15 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use plinth_core::{Error, Result};
-use plinth_security::tls::{TlsPem, server_config};
+use plinth_core::Result;
+use plinth_security::tls::ServerTls;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::services::Services;
-use crate::settings::{HttpSettings, HttpTlsSettings};
+use crate::settings::HttpSettings;
 
 /// How long accepting rests after an error that is not one connection's own, such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -60,6 +59,9 @@ pub async fn serve_router(
     let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
     let edge = Arc::new(Edge::new(router, settings)?);
     let connections = TaskTracker::new();
+    if let Some(tls) = &edge.tls {
+        connections.spawn(Arc::clone(tls).watch(shutdown.clone()));
+    }
     accept_until(&listener, &edge, &connections, &shutdown).await;
     // Closing the listener first makes new connections fail at once instead of waiting in its backlog.
     drop(listener);
@@ -83,7 +85,7 @@ pub async fn serve_router(
 struct Edge {
     router: Router,
     protocol: auto::Builder<TokioExecutor>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerTls>>,
     permits: Arc<Semaphore>,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -95,10 +97,12 @@ struct Edge {
 
 impl Edge {
     fn new(router: Router, settings: HttpSettings) -> Result<Self> {
+        let load = |files| ServerTls::load("http.tls", files, &[b"h2", b"http/1.1"]);
+        let tls = settings.tls.as_ref().map(load).transpose()?;
         Ok(Self {
             router,
             protocol: protocol(&settings),
-            tls: settings.tls.as_ref().map(tls_acceptor).transpose()?,
+            tls: tls.map(Arc::new),
             permits: Arc::new(Semaphore::new(
                 settings.connections_max.min(Semaphore::MAX_PERMITS),
             )),
@@ -132,30 +136,6 @@ fn protocol(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING);
     builder
-}
-
-/// Reads the files of TLS. Errors: 1001 naming the setting.
-fn tls_acceptor(settings: &HttpTlsSettings) -> Result<TlsAcceptor> {
-    let read = |field: &str, path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| {
-            Error::invalid(field, format!("cannot be read: {error}")).in_field("http.tls")
-        })
-    };
-    let certificates = read("cert", &settings.cert)?;
-    let key = zeroize::Zeroizing::new(read("key", &settings.key)?);
-    let client_authorities = settings
-        .client_ca
-        .as_deref()
-        .map(|path| read("client_ca", path))
-        .transpose()?;
-    let pem = TlsPem {
-        certificates: &certificates,
-        key: &key,
-        client_authorities: client_authorities.as_deref(),
-    };
-    let config =
-        server_config(pem, &[b"h2", b"http/1.1"]).map_err(|error| error.in_field("http.tls"))?;
-    Ok(TlsAcceptor::from(config))
 }
 
 async fn accept_until(

@@ -1,110 +1,52 @@
 //! TLS and mTLS, with certificates made for the test.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use plinth_http::HttpTlsSettings;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use plinth_security::tls::TlsFiles;
+use plinth_testkit::log_tap::LogTap;
+use plinth_testkit::papers::{Papers, SERVER_NAME, Shows};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::{TestServer, closed, exchange, get_of, routes, start};
 
-/// An authority and what it signed, as files in a folder of the test.
-struct Papers {
-    folder: tempfile::TempDir,
+fn issue() -> Papers {
+    Papers::issue().expect("papers")
 }
 
-impl Papers {
-    fn issue() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut authority = CertificateParams::new(Vec::<String>::new()).expect("no names");
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = CertifiedIssuer::self_signed(authority, key).expect("signs itself");
-        let write = |name: &str, text: String| {
-            std::fs::write(folder.path().join(name), text).expect("written")
-        };
-        write("ca.pem", authority.pem());
-        for (name, purpose) in [
-            ("server", ExtendedKeyUsagePurpose::ServerAuth),
-            ("client", ExtendedKeyUsagePurpose::ClientAuth),
-        ] {
-            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-            params.extended_key_usages = vec![purpose];
-            let key = KeyPair::generate().expect("a key");
-            let certificate = params.signed_by(&key, &authority).expect("signed");
-            write(&format!("{name}.pem"), certificate.pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    async fn server(&self, client_ca: Option<PathBuf>) -> TestServer {
-        let tls = HttpTlsSettings {
-            cert: self.path("server.pem"),
-            key: self.path("server.key"),
-            client_ca,
-        };
-        start(routes(), |settings| {
-            settings.tls = Some(tls);
-            settings.header_timeout_ms = 2_000;
-        })
-        .await
-    }
-
-    /// A client that trusts the authority, and shows a certificate where `shows` names one.
-    fn connector(&self, shows: Option<&str>) -> TlsConnector {
-        let mut roots = rustls::RootCertStore::empty();
-        roots
-            .add(certificate(&self.path("ca.pem")))
-            .expect("an authority");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots);
-        let config = match shows {
-            None => builder.with_no_client_auth(),
-            Some(name) => {
-                let key =
-                    PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).expect("a key");
-                let chain = vec![certificate(&self.path(&format!("{name}.pem")))];
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .expect("they belong together")
-            }
-        };
-        TlsConnector::from(Arc::new(config))
-    }
+async fn serve(papers: &Papers, client_ca: Option<PathBuf>) -> TestServer {
+    let tls = TlsFiles {
+        cert: papers.path("server.pem"),
+        key: papers.path("server.key"),
+        client_ca,
+    };
+    start(routes(), |settings| {
+        settings.tls = Some(tls);
+        settings.header_timeout_ms = 2_000;
+    })
+    .await
 }
 
-fn certificate(path: &Path) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(path).expect("a certificate")
+fn connector(papers: &Papers, shows: Shows) -> TlsConnector {
+    TlsConnector::from(papers.client_config(shows).expect("good papers"))
 }
 
 async fn shake(
     connector: &TlsConnector,
     server: &TestServer,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let name = ServerName::try_from("localhost").expect("a name");
+    let name = ServerName::try_from(SERVER_NAME).expect("a name");
     connector.connect(name, server.connect().await).await
 }
 
 #[tokio::test]
 async fn tls_serves_and_says_so() {
-    let papers = Papers::issue();
-    let server = papers.server(None).await;
-    let mut stream = shake(&papers.connector(None), &server)
+    let papers = issue();
+    let server = serve(&papers, None).await;
+    let mut stream = shake(&connector(&papers, Shows::Nothing), &server)
         .await
         .expect("a handshake");
     let answer = exchange(&mut stream, &get_of("/query?limit=1"))
@@ -116,10 +58,10 @@ async fn tls_serves_and_says_so() {
 
 #[tokio::test]
 async fn mtls_takes_its_own_clients_only() {
-    let papers = Papers::issue();
-    let foreign = Papers::issue();
-    let server = papers.server(Some(papers.path("ca.pem"))).await;
-    let mut stream = shake(&papers.connector(Some("client")), &server)
+    let papers = issue();
+    let foreign = issue();
+    let server = serve(&papers, Some(papers.path("ca.pem"))).await;
+    let mut stream = shake(&connector(&papers, Shows::Certificate), &server)
         .await
         .expect("a handshake");
     let answer = exchange(&mut stream, &get_of("/query"))
@@ -127,10 +69,10 @@ async fn mtls_takes_its_own_clients_only() {
         .expect("served");
     assert_eq!(answer.status, 200);
     // In TLS 1.3 the client learns of its refusal with the first read.
-    let mut trusting_foreigner = foreign.connector(Some("client"));
-    let config = papers.connector(None);
-    for connector in [&config, &mut trusting_foreigner] {
-        if let Ok(mut stream) = shake(connector, &server).await {
+    let shows_nothing = connector(&papers, Shows::Nothing);
+    let foreigner = connector(&foreign, Shows::Certificate);
+    for connector in [shows_nothing, foreigner] {
+        if let Ok(mut stream) = shake(&connector, &server).await {
             assert!(
                 exchange(&mut stream, &get_of("/query")).await.is_none(),
                 "not served"
@@ -138,7 +80,7 @@ async fn mtls_takes_its_own_clients_only() {
         }
     }
     assert_eq!(
-        shake(&papers.connector(Some("client")), &server)
+        shake(&connector(&papers, Shows::Certificate), &server)
             .await
             .map(|_| ())
             .ok(),
@@ -148,15 +90,15 @@ async fn mtls_takes_its_own_clients_only() {
 
 #[tokio::test]
 async fn a_stalled_or_broken_handshake_ends_and_others_go_on() {
-    let papers = Papers::issue();
-    let server = papers.server(None).await;
+    let papers = issue();
+    let server = serve(&papers, None).await;
     let mut stalled = server.connect().await;
     let mut plain = server.connect().await;
     assert!(
         exchange(&mut plain, &get_of("/query")).await.is_none(),
         "plain HTTP is no handshake"
     );
-    let mut stream = shake(&papers.connector(None), &server)
+    let mut stream = shake(&connector(&papers, Shows::Nothing), &server)
         .await
         .expect("a handshake beside them");
     assert_eq!(
@@ -171,8 +113,8 @@ async fn a_stalled_or_broken_handshake_ends_and_others_go_on() {
 
 #[tokio::test]
 async fn files_that_do_not_fit_are_named() {
-    let papers = Papers::issue();
-    let foreign = Papers::issue();
+    let papers = issue();
+    let foreign = issue();
     let cases = [
         (
             "http.tls.cert",
@@ -200,7 +142,7 @@ async fn files_that_do_not_fit_are_named() {
         ),
     ];
     for (field, cert, key, client_ca) in cases {
-        let tls = HttpTlsSettings {
+        let tls = TlsFiles {
             cert,
             key,
             client_ca,
@@ -209,4 +151,58 @@ async fn files_that_do_not_fit_are_named() {
         let error = server.task.await.expect("no panic").expect_err(field);
         assert_eq!(error.violations()[0].field, field, "{error}");
     }
+}
+
+/// Answers on an open connection.
+async fn served(stream: &mut TlsStream<TcpStream>) -> bool {
+    let answer = exchange(stream, &get_of("/query")).await;
+    answer.is_some_and(|answer| answer.status == 200)
+}
+
+#[tokio::test]
+async fn new_files_are_taken_while_connections_go_on() {
+    let mut log = LogTap::start();
+    let (papers, next) = (issue(), issue());
+    let old_client = connector(&papers, Shows::Certificate);
+    let server = serve(&papers, Some(papers.path("ca.pem"))).await;
+    let mut under_way = shake(&old_client, &server).await.expect("a handshake");
+    assert!(served(&mut under_way).await);
+
+    papers.replace_by(&next).expect("replaced");
+    log.line_with("new handshakes use them").await;
+    let mut new = shake(&connector(&next, Shows::Certificate), &server)
+        .await
+        .expect("the new certificate, for a client of the new authority");
+    assert!(served(&mut new).await);
+    assert!(
+        shake(&old_client, &server).await.is_err(),
+        "the old authority did not sign the new certificate"
+    );
+    assert!(served(&mut under_way).await, "it keeps what it began with");
+}
+
+#[tokio::test]
+async fn broken_files_are_logged_and_the_old_ones_serve_on() {
+    let mut log = LogTap::start();
+    let papers = issue();
+    let server = serve(&papers, None).await;
+    // Its files are read once it answers.
+    drop(shake(&connector(&papers, Shows::Nothing), &server).await);
+    std::fs::write(papers.path("server.key"), "no key").expect("written");
+    let line = log.line_with("what was in force stays").await;
+    assert!(
+        line.contains("http.tls.key: holds no private key"),
+        "{line}"
+    );
+    let mut stream = shake(&connector(&papers, Shows::Nothing), &server)
+        .await
+        .expect("a handshake with the old key");
+    assert!(served(&mut stream).await);
+    server.shutdown.cancel();
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(20), server.task)
+        .await
+        .expect("the watch ends with the server")
+        .expect("no panic")
+        .expect("a good end");
 }

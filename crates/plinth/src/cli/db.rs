@@ -2,6 +2,8 @@
 
 mod present;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use plinth_client::{
@@ -119,6 +121,9 @@ pub(crate) struct RegisterArguments {
     /// Password of the user; better given by the environment, where no process list shows it
     #[arg(long, env = "PLINTH_DB_SECRET", hide_env_values = true)]
     secret: Option<String>,
+    /// File of certificates in PEM that sign the server's own; for sslmode=verify-ca and verify-full in the address
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// Refuse statements that write
     #[arg(long)]
     read_only: bool,
@@ -238,10 +243,18 @@ impl DbCommand {
 }
 
 async fn register(context: &Context, arguments: RegisterArguments) -> Result<()> {
+    let tls_ca = match &arguments.tls_ca {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?,
+        ),
+        None => None,
+    };
     let registration = DbRegistration {
         engine: arguments.engine,
         url: arguments.url,
         secret: arguments.secret.map(SecretString::new),
+        tls_ca,
         read_only: arguments.read_only,
         pool: DbPoolOptions {
             min_connections: arguments.min_connections,

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use plinth_core::{Error, Result};
 use plinth_idl::coupon::CouponServiceResponseSend;
+use plinth_security::tls::ServerTls;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ use volo_thrift::transport::pingpong;
 use self::stream::{ReadHalf, WriteHalf};
 use crate::codec::{CheckedThriftCodec, CodecLimits};
 use crate::incoming::Incoming;
-use crate::settings::{RpcSettings, RpcTls};
+use crate::settings::RpcSettings;
 
 /// How long the loop rests after an accept failed: what fails is mostly a lack of file descriptors, which needs a
 /// connection to end.
@@ -41,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 struct Edge<S> {
     service: S,
     codec: CheckedThriftCodec,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerTls>>,
     handshake_timeout: Duration,
     /// The drain began: answer what is in flight, then close.
     drain: CancellationToken,
@@ -66,10 +67,7 @@ where
     S::Error: Into<ServerError> + Send,
 {
     settings.validate()?;
-    let tls = match &settings.tls {
-        Some(tls) => Some(acceptor(tls).await?),
-        None => None,
-    };
+    let tls = server_tls(settings).await?;
     let abort = CancellationToken::new();
     let edge = Arc::new(Edge {
         service,
@@ -83,6 +81,9 @@ where
         settings.connections_max.min(Semaphore::MAX_PERMITS),
     ));
     let connections = TaskTracker::new();
+    if let Some(tls) = &edge.tls {
+        connections.spawn(Arc::clone(tls).watch(shutdown.clone()));
+    }
     while let Some((stream, peer, permit)) = next(&listener, &permits, &shutdown).await {
         connections.spawn(connection(Arc::clone(&edge), stream, peer, permit));
     }
@@ -167,7 +168,8 @@ async fn open<S>(
     let Some(tls) = &edge.tls else {
         return Some(stream::plain(stream));
     };
-    match timeout(edge.handshake_timeout, tls.accept(stream)).await {
+    let acceptor = TlsAcceptor::from(tls.config());
+    match timeout(edge.handshake_timeout, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream::encrypted(stream)),
         Ok(Err(error)) => {
             tracing::debug!(%error, %peer, "the TLS handshake failed");
@@ -212,29 +214,13 @@ where
     }
 }
 
-async fn acceptor(files: &RpcTls) -> Result<TlsAcceptor> {
-    let certificates = read("cert", &files.cert).await?;
-    let key = read("key", &files.key).await?;
-    let authorities = match &files.client_ca {
-        Some(path) => Some(read("client_ca", path).await?),
-        None => None,
+async fn server_tls(settings: &RpcSettings) -> Result<Option<Arc<ServerTls>>> {
+    let Some(files) = settings.tls.clone() else {
+        return Ok(None);
     };
-    let pem = plinth_security::tls::TlsPem {
-        certificates: &certificates,
-        key: &key,
-        client_authorities: authorities.as_deref(),
-    };
-    let config = plinth_security::tls::server_config(pem, &[])
-        .map_err(|error| error.in_field("thrift.tls"))?;
-    Ok(TlsAcceptor::from(config))
-}
-
-async fn read(field: &str, path: &std::path::Path) -> Result<Vec<u8>> {
-    tokio::fs::read(path).await.map_err(|error| {
-        Error::invalid(
-            format!("thrift.tls.{field}"),
-            format!("{} cannot be read", path.display()),
-        )
-        .with_source(error)
-    })
+    let load = move || ServerTls::load("thrift.tls", &files, &[]);
+    let tls = tokio::task::spawn_blocking(load)
+        .await
+        .map_err(Error::internal)??;
+    Ok(Some(Arc::new(tls)))
 }

@@ -1,6 +1,7 @@
 //! What a failure of the control database means to a caller.
 
 use plinth_core::{Error, ErrorCode};
+use plinth_security::tls::handshake_fault;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
@@ -22,10 +23,7 @@ const RETRY_AFTER_MS: u64 = 500;
 pub(super) fn error(cause: DbErr, phase: Phase) -> Error {
     let kind = kind_of(&cause);
     let error = match kind {
-        Kind::Away => Error::new(
-            ErrorCode::DependencyUnavailable,
-            "the control database is away; try again later",
-        ),
+        Kind::Away => Error::new(ErrorCode::DependencyUnavailable, away(&cause)),
         Kind::Busy => Error::new(
             ErrorCode::Overloaded,
             "the control database is busy; try again later",
@@ -73,21 +71,52 @@ enum Kind {
 }
 
 fn kind_of(cause: &DbErr) -> Kind {
-    match cause {
-        DbErr::ConnectionAcquire(_) => Kind::Away,
-        DbErr::Conn(RuntimeErr::SqlxError(inner))
-        | DbErr::Exec(RuntimeErr::SqlxError(inner))
-        | DbErr::Query(RuntimeErr::SqlxError(inner)) => match &**inner {
-            sqlx::Error::Database(refusal) => kind_of_refusal(refusal.as_ref()),
+    if matches!(cause, DbErr::ConnectionAcquire(_)) {
+        return Kind::Away;
+    }
+    match sqlx_cause(cause) {
+        Some(sqlx::Error::Database(refusal)) => kind_of_refusal(refusal.as_ref()),
+        Some(
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Kind::Away,
-            _ => Kind::Fault,
-        },
+            | sqlx::Error::WorkerCrashed,
+        ) => Kind::Away,
         _ => Kind::Fault,
+    }
+}
+
+/// What a caller is told of a control database that cannot be used. Names and addresses stay in the log.
+fn away(cause: &DbErr) -> &'static str {
+    let login = |refusal: &dyn DatabaseError| {
+        let number = refusal
+            .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+            .map(sqlx::mysql::MySqlDatabaseError::number);
+        matches!(number, Some(1044 | 1045 | 1049))
+            || refusal
+                .code()
+                .is_some_and(|code| code.starts_with("28") || code == "3D000")
+    };
+    match sqlx_cause(cause) {
+        Some(sqlx::Error::Tls(_)) => "the control database does not speak TLS as its URL demands",
+        Some(sqlx::Error::Io(error)) if handshake_fault(error).is_some() => {
+            "the TLS handshake with the control database failed; the log says why"
+        }
+        Some(sqlx::Error::Database(refusal)) if login(refusal.as_ref()) => {
+            "the control database refuses the login of its URL; the log says why"
+        }
+        _ => "the control database is away; try again later",
+    }
+}
+
+fn sqlx_cause(cause: &DbErr) -> Option<&sqlx::Error> {
+    match cause {
+        DbErr::Conn(RuntimeErr::SqlxError(inner))
+        | DbErr::Exec(RuntimeErr::SqlxError(inner))
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => Some(inner),
+        _ => None,
     }
 }
 

@@ -6,3 +6,4 @@ pub(crate) mod definitions;
 pub(crate) mod epochs;
 pub(crate) mod lost;
 pub(crate) mod schema;
+pub(crate) mod tls;

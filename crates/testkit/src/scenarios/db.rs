@@ -9,6 +9,7 @@ use plinth_client::{
 use serde_json::json;
 
 use super::{Log, Rig, Scenario, refused};
+use crate::papers::Papers;
 
 /// The scenarios of the block.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -26,8 +27,22 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     refused(1001, "INVALID_ARGUMENT", &["url"]),
                     refused(1001, "INVALID_ARGUMENT", &["engine"]),
                     refused(1001, "INVALID_ARGUMENT", &["pool.max_connections"]),
+                    refused(1001, "INVALID_ARGUMENT", &["tls_ca"]),
                     true, false,
                     refused(1004, "NOT_FOUND", &[]),
+                ])
+            },
+        },
+        Scenario {
+            name: "db: a database brings the authorities that its server's certificate is checked by",
+            run: authorities,
+            expect: || {
+                json!([
+                    "kept",
+                    "dropped",
+                    refused(1001, "INVALID_ARGUMENT", &["tls_ca"]),
+                    refused(1001, "INVALID_ARGUMENT", &["tls_ca"]),
+                    refused(1007, "TOO_LARGE", &["tls_ca"]),
                 ])
             },
         },
@@ -154,6 +169,7 @@ fn definitions<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Resu
             bad(|bad| bad.url = "../outside.db".to_owned()),
             bad(|bad| bad.engine = "oracle".to_owned()),
             bad(|bad| bad.pool.max_connections = Some(1_001)),
+            bad(|bad| bad.tls_ca = Some("a SQLite file has no TLS".to_owned())),
         ] {
             log.outcome(db.register(&name, &bad).await, |_| "changed");
         }
@@ -161,6 +177,39 @@ fn definitions<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Resu
         log.note(db.remove(&name, Some(0)).await?.removed);
         let read = DbStatement::new("select 1", Vec::new());
         log.outcome(db.query(&name, &read).await, |_| "read");
+        Ok(())
+    })
+}
+
+fn authorities<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>> {
+    Box::pin(async move {
+        let (db, name) = (rig.client.db(), rig.name("authorities"));
+        let ca = std::fs::read_to_string(Papers::issue()?.path("ca.pem"))?;
+        let address = "postgres://app@db.invalid/shop?sslmode=";
+        let wanted = |mode: &str, tls_ca: Option<String>| DbRegistration {
+            engine: "postgres".to_owned(),
+            url: format!("{address}{mode}"),
+            tls_ca,
+            ..DbRegistration::default()
+        };
+        let kept = db
+            .register(&name, &wanted("verify-full", Some(ca.clone())))
+            .await?;
+        log.note(if kept.info.tls_ca.as_ref() == Some(&ca) {
+            "kept"
+        } else {
+            "lost"
+        });
+        let dropped = db.register(&name, &wanted("verify-full", None)).await?;
+        log.note(dropped.info.tls_ca.map_or("dropped", |_| "kept"));
+        for bad in [
+            wanted("require", Some(ca)),
+            wanted("verify-ca", Some("no certificate".to_owned())),
+            wanted("verify-ca", Some(" ".repeat(16 * 1024 + 1))),
+        ] {
+            log.outcome(db.register(&name, &bad).await, |_| "registered");
+        }
+        db.remove(&name, None).await?;
         Ok(())
     })
 }

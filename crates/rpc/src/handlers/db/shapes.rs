@@ -24,6 +24,7 @@ pub(super) fn registration(request: DbRegisterDatabaseRequest) -> RegisterDataba
         }),
         slow_query_threshold_ms: request.slow_query_threshold_ms,
         if_version: request.if_version.map(WideInt),
+        tls_ca: text(request.tls_ca),
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) fn info(info: DatabaseInfo) -> DbDatabaseInfo {
         created_at_ms: info.created_at_ms,
         updated_at_ms: info.updated_at_ms,
         pool_status: info.pool_status.map(pool_status),
+        tls_ca: info.tls_ca.map(Into::into),
     }
 }
 
