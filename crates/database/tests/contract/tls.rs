@@ -1,4 +1,10 @@
 //! TLS to PostgreSQL and MariaDB: what each `sslmode` accepts, and by which words it refuses.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails here"
+)]
 
 use plinth_core::{Error, ErrorCode};
 use plinth_database::model::{EngineKind, QueryRequest, RegisterDatabaseRequest, Value};
