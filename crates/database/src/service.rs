@@ -26,7 +26,7 @@ use crate::slow::SlowLog;
 
 /// How long a definition is used without looking at the control plane again, in milliseconds: a change made through
 /// another instance is seen that fast.
-const DEFINITION_FRESH_MS: u64 = 2_000;
+const DEFINITION_FRESH_MS: u64 = plinth_store::definitions::DEFINITIONS_SEEN_MS_MAX;
 /// How long the statements of a replaced pool may take to end, in milliseconds.
 const REPLACED_DRAIN_MS: u64 = 30_000;
 /// How long statements may take to end when the process stops, in milliseconds.

@@ -1,6 +1,6 @@
 //! Queues, exchanges, bindings and subscriptions of every tenant: kept by the control plane, held in memory to route by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -204,6 +204,19 @@ impl Topology {
                     .map(|(name, entry)| entry.spec(tenant, name))
             })
             .collect()
+    }
+
+    /// The queues that another topology does not have, or has under the same name as another queue.
+    pub(crate) fn specs_unknown_to(&self, other: &Self) -> Vec<QueueSpec> {
+        let known: HashSet<String> = other.specs().into_iter().map(|spec| spec.uid).collect();
+        let mut specs = self.specs();
+        specs.retain(|spec| !known.contains(&spec.uid));
+        specs
+    }
+
+    /// Puts another topology in the place of this one.
+    pub(crate) fn replace(&self, other: Self) {
+        *self.0.write() = other.0.into_inner();
     }
 
     /// Every subscription, for the webhooks.

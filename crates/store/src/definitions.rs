@@ -1,7 +1,13 @@
 //! Definitions: what a tenant declares to a block and the block reads back at its start.
 
+mod watch;
+
 use async_trait::async_trait;
 use plinth_core::{Error, Result, TenantId, TimestampMs};
+
+pub use watch::{
+    DEFINITIONS_LOOK_EVERY_MS, DEFINITIONS_READ_EVERY_MS, DEFINITIONS_SEEN_MS_MAX, DefinitionWatch,
+};
 
 /// Longest name of a definition, in bytes. Longer than a name of core, because a binding is named by its parts.
 pub const DEFINITION_NAME_BYTES_MAX: usize = 512;
@@ -79,6 +85,26 @@ pub struct Definition {
     pub updated_at: TimestampMs,
 }
 
+/// What the definitions of a kind add up to. Two looks that differ tell of a change, at the price of one small query.
+///
+/// A change that is not told: a definition went and another came that carries the same version and the same two dates, to
+/// the millisecond. Whoever must see even that reads everything from time to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefinitionState {
+    /// Their number.
+    pub count: i64,
+    /// The sum of their versions.
+    pub versions: i64,
+    /// The sum of the times of their creation, in milliseconds since [`STATE_EPOCH_MS`].
+    pub created_ms: i64,
+    /// The sum of the times of their last change, in milliseconds since [`STATE_EPOCH_MS`].
+    pub updated_ms: i64,
+}
+
+/// Where the sums of a [`DefinitionState`] begin to count, in Unix milliseconds: so that they fit 64 bits for millions of
+/// definitions.
+pub const STATE_EPOCH_MS: i64 = 1_700_000_000_000;
+
 /// What must hold for a definition to be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
@@ -129,6 +155,8 @@ pub trait Definitions: Send + Sync {
         after: Option<(&TenantId, &str)>,
         limit: u32,
     ) -> Result<Vec<(TenantId, Definition)>>;
+    /// What the definitions of all tenants add up to.
+    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState>;
     /// Deletes a definition. Returns whether there was one.
     async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool>;
 }

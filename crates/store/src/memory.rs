@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use plinth_core::{Result, SharedClock, SystemClock, TenantId};
 
 use crate::definitions::{
-    DEFINITION_ROWS_MAX, Definition, DefinitionKind, Definitions, Expected, check_definition_name,
-    check_listing, encode_document, next_version,
+    DEFINITION_ROWS_MAX, Definition, DefinitionKind, DefinitionState, Definitions, Expected,
+    STATE_EPOCH_MS, check_definition_name, check_listing, encode_document, next_version,
 };
 
 type Key = (DefinitionKind, TenantId, String);
@@ -113,6 +113,23 @@ impl Definitions for MemoryDefinitions {
         Ok(self.page(limit, |(of_kind, tenant, name)| {
             *of_kind == kind && after.is_none_or(|after| (tenant, name.as_str()) > after)
         }))
+    }
+
+    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
+        let mut state = DefinitionState {
+            count: 0,
+            versions: 0,
+            created_ms: 0,
+            updated_ms: 0,
+        };
+        let rows = self.rows.lock();
+        for (_, definition) in rows.iter().filter(|((of_kind, ..), _)| *of_kind == kind) {
+            state.count += 1;
+            state.versions += definition.version;
+            state.created_ms += definition.created_at.0 - STATE_EPOCH_MS;
+            state.updated_ms += definition.updated_at.0 - STATE_EPOCH_MS;
+        }
+        Ok(state)
     }
 
     async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {

@@ -54,6 +54,7 @@ on_every_backend! {
         kinds_and_tenants_are_apart,
         of_concurrent_creations_one_wins,
         concurrent_replacements_each_take_a_version,
+        every_change_changes_the_state,
     }
     epochs::{
         every_epoch_is_higher_than_those_before,
@@ -168,5 +169,6 @@ mod memory {
         kinds_and_tenants_are_apart,
         of_concurrent_creations_one_wins,
         concurrent_replacements_each_take_a_version,
+        every_change_changes_the_state,
     }
 }

@@ -2,6 +2,7 @@
 
 mod cell;
 mod evaluate;
+mod follow;
 mod query;
 mod record;
 mod registry;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use plinth_core::{CallContext, Cursor, SharedClock, TenantId};
-use plinth_store::Definitions;
+use plinth_store::definitions::DefinitionWatch;
+use plinth_store::{DefinitionKind, Definitions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +32,11 @@ pub use evaluate::{Evaluation, Plan};
 /// Records, registers and queries metrics.
 pub struct MonitorService {
     backend: Arc<dyn SeriesBackend>,
-    registry: Registry,
+    registry: Arc<Registry>,
     settings: MonitorSettings,
     clock: SharedClock,
     stop: CancellationToken,
-    upkeep: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl MonitorService {
@@ -49,8 +51,8 @@ impl MonitorService {
         clock: SharedClock,
     ) -> Result<Self, MonitorError> {
         settings.validate()?;
-        let registry = Registry::new(definitions);
-        if let Err(error) = registry.load_all().await {
+        let registry = Arc::new(Registry::new(Arc::clone(&definitions)));
+        if let Err(error) = registry.reload().await {
             tracing::warn!(monitor.error = %error, "registered metrics are not read yet");
         }
         let stop = CancellationToken::new();
@@ -60,13 +62,21 @@ impl MonitorService {
             settings.upkeep_interval_ms,
             stop.clone(),
         ));
+        let following = tokio::spawn(follow::follow(
+            follow::Followed {
+                registry: Arc::clone(&registry),
+                backend: Arc::clone(&backend),
+            },
+            DefinitionWatch::new(definitions, &[DefinitionKind::Metric], Arc::clone(&clock)),
+            stop.clone(),
+        ));
         Ok(Self {
             backend,
             registry,
             settings,
             clock,
             stop,
-            upkeep: Mutex::new(Some(upkeep)),
+            tasks: Mutex::new(vec![upkeep, following]),
         })
     }
 
@@ -135,10 +145,10 @@ impl MonitorService {
     /// Stops the upkeep and closes the backend; samples that were accepted are durable by then.
     pub async fn close(&self) {
         self.stop.cancel();
-        let upkeep = self.upkeep.lock().take();
-        if let Some(upkeep) = upkeep {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
             // It ends by the token; a panic in it was logged by the runtime.
-            let _ended = upkeep.await.is_ok();
+            let _ended = task.await.is_ok();
         }
         self.backend.close().await;
     }

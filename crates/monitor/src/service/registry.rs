@@ -16,9 +16,13 @@ const LOAD_ROWS: u32 = 1_000;
 
 type ByName = BTreeMap<String, Arc<MetricDefinition>>;
 
+/// A metric and its tenant.
+pub(super) type Registered = (TenantId, Arc<MetricDefinition>);
+
 /// The metrics of every tenant: all are loaded at the start, those of a tenant that is new since (or of every tenant, where
 /// the control plane was away at the start) when it is first seen. A tenant's metrics are loaded all at once, so that an
-/// unknown name is known to be unknown.
+/// unknown name is known to be unknown. What other instances on the same control plane register is taken over by
+/// [`follow`](super::follow).
 pub(super) struct Registry {
     definitions: Arc<dyn Definitions>,
     tenants: RwLock<HashMap<TenantId, ByName>>,
@@ -203,8 +207,33 @@ impl Registry {
         self.tenants.read().get(tenant)?.get(name).cloned()
     }
 
-    /// Loads the metrics of all tenants that have some. Errors: 1012 where the control plane is away; then none is kept.
-    pub(super) async fn load_all(&self) -> Result<(), MonitorError> {
+    /// Reads the metrics of all tenants anew and puts them in the place of those in memory. Returns what is new or changed.
+    ///
+    /// Errors: 1012 where the control plane is away; then what is in memory stays.
+    pub(super) async fn reload(&self) -> Result<Vec<Registered>, MonitorError> {
+        // A registration that is under way is either read here, or made after.
+        let _one_at_a_time = self.changing.lock().await;
+        let found = self.read_all().await?;
+        let mut tenants = self.tenants.write();
+        let is_known = |tenant: &TenantId, definition: &Arc<MetricDefinition>| {
+            let known = tenants.get(tenant)?.get(&definition.name)?;
+            (known == definition).then_some(())
+        };
+        let mut changed = Vec::new();
+        for (tenant, metrics) in &found {
+            for definition in metrics.values() {
+                if is_known(tenant, definition).is_none() {
+                    changed.push((tenant.clone(), Arc::clone(definition)));
+                }
+            }
+        }
+        // A tenant that has none any more stays known, so that an unknown name stays known to be unknown.
+        tenants.values_mut().for_each(ByName::clear);
+        tenants.extend(found);
+        Ok(changed)
+    }
+
+    async fn read_all(&self) -> Result<HashMap<TenantId, ByName>, MonitorError> {
         let mut tenants: HashMap<TenantId, ByName> = HashMap::new();
         let mut after: Option<(TenantId, String)> = None;
         loop {
@@ -225,8 +254,7 @@ impl Registry {
                     .insert(definition.name.clone(), Arc::new(definition));
             }
         }
-        self.tenants.write().extend(tenants);
-        Ok(())
+        Ok(tenants)
     }
 
     /// Loads a tenant's metrics where they are not in memory yet.

@@ -2,6 +2,7 @@
 
 mod consume;
 mod define;
+mod follow;
 mod look;
 mod publish;
 mod push;
@@ -90,6 +91,7 @@ impl QueueService {
         for (tenant, subscription) in subscriptions {
             inner.start_pusher(tenant, subscription);
         }
+        inner.tasks.spawn(follow::follow(Arc::clone(&inner)));
         Ok(Self { inner })
     }
 

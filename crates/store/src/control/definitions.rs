@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use plinth_core::{Error, Result, TenantId, TimestampMs};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend,
+    EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::entity::definitions::{self as tables, DefinitionTable, Field, Row};
 use super::failure::{self, Phase};
 use super::{ATTEMPTS_MAX, ControlStore};
 use crate::definitions::{
-    DEFINITION_ROWS_MAX, Definition, DefinitionKind, Definitions, Expected, can_exist,
-    check_definition_name, check_listing, encode_document, next_version,
+    DEFINITION_ROWS_MAX, Definition, DefinitionKind, DefinitionState, Definitions, Expected,
+    STATE_EPOCH_MS, can_exist, check_definition_name, check_listing, encode_document, next_version,
 };
 
 /// Calls a function for the table of a kind.
@@ -121,6 +121,11 @@ impl Definitions for ControlStore {
         let database = self.ready().await?;
         let rows = on_table!(kind, page_of_all(database, after, limit))?;
         rows.into_iter().map(decode).collect()
+    }
+
+    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
+        let database = self.ready().await?;
+        on_table!(kind, state(database))
     }
 
     async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
@@ -278,6 +283,41 @@ async fn rows<E: EntityTrait>(
         .all(database)
         .await
         .map_err(|cause| failure::error(cause, Phase::Read))
+}
+
+/// The sums of a table, as one row.
+#[derive(FromQueryResult)]
+struct StateRow {
+    entries: i64,
+    versions: i64,
+    created: i64,
+    updated: i64,
+}
+
+async fn state<E: DefinitionTable>(database: &DatabaseConnection) -> Result<DefinitionState> {
+    // PostgreSQL and MariaDB add 64-bit numbers up to decimals.
+    let integer = match database.get_database_backend() {
+        DbBackend::MySql => "SIGNED",
+        _ => "BIGINT",
+    };
+    let sum = |of: &str| Expr::cust(format!("CAST(COALESCE(SUM({of}), 0) AS {integer})"));
+    let found = E::find()
+        .select_only()
+        .column_as(Expr::cust("COUNT(*)"), "entries")
+        .column_as(sum("version"), "versions")
+        .column_as(sum(&format!("created_at - {STATE_EPOCH_MS}")), "created")
+        .column_as(sum(&format!("updated_at - {STATE_EPOCH_MS}")), "updated")
+        .into_model::<StateRow>()
+        .one(database)
+        .await
+        .map_err(|cause| failure::error(cause, Phase::Read))?;
+    let row = found.ok_or_else(|| Error::internal("an aggregate without a row"))?;
+    Ok(DefinitionState {
+        count: row.entries,
+        versions: row.versions,
+        created_ms: row.created,
+        updated_ms: row.updated,
+    })
 }
 
 /// The smallest text after every text with this prefix; `None` where there is none.

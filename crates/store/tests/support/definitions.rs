@@ -54,6 +54,41 @@ where
     behaviour(Arc::new(InMemory { definitions, clock })).await;
 }
 
+pub(crate) async fn every_change_changes_the_state<G: Given>(given: Arc<G>) {
+    let (definitions, clock) = (given.definitions(), given.clock());
+    let (here, there) = (tenant("here"), tenant("there"));
+    let put = async |tenant: &TenantId, name: &str, kind| {
+        definitions
+            .put(kind, tenant, name, json!({}), Expected::Any)
+            .await
+            .expect("is put")
+    };
+    let mut seen = vec![definitions.state(QUEUE).await.expect("adds up")];
+    assert_eq!(seen[0].count, 0);
+    let mut look = async |what: &str| {
+        let state = definitions.state(QUEUE).await.expect("adds up");
+        assert!(!seen.contains(&state), "{what}: {state:?}");
+        seen.push(state);
+    };
+    put(&here, "a", QUEUE).await;
+    look("created").await;
+    put(&there, "a", QUEUE).await;
+    look("created by another tenant").await;
+    put(&here, "a", QUEUE).await;
+    look("changed").await;
+    clock.advance_ms(1);
+    definitions
+        .delete(QUEUE, &there, "a")
+        .await
+        .expect("is deleted");
+    put(&there, "a", QUEUE).await;
+    look("deleted and created again").await;
+    let before = definitions.state(QUEUE).await.expect("adds up");
+    put(&here, "b", DefinitionKind::Exchange).await;
+    let after = definitions.state(QUEUE).await.expect("adds up");
+    assert_eq!(before, after, "another kind");
+}
+
 fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("a good name")
 }
