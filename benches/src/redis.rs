@@ -4,11 +4,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
-/// How often a connection is tried before Redis counts as not started.
-const TRIES: u32 = 100;
+/// How long Redis may take to start.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A Redis without persistence on a free port.
 pub(crate) struct Redis {
@@ -20,7 +22,7 @@ impl Redis {
     /// Starts it and waits until it listens. Errors: Debian's `redis-server` is not installed.
     pub(crate) async fn start() -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-        let child = Command::new("redis-server")
+        let mut child = Command::new("redis-server")
             .args([
                 "--port",
                 &port.to_string(),
@@ -31,17 +33,18 @@ impl Redis {
                 "--appendonly",
                 "no",
             ])
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("cannot start redis-server; apt-get install redis-server redis-tools")?;
-        for _ in 0..TRIES {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Ok(Self { child, port });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        anyhow::bail!("redis-server does not listen")
+        let log = child.stdout.take().context("redis-server has no output")?;
+        let mut lines = BufReader::new(log).lines();
+        timeout(PATIENCE, listening(&mut lines))
+            .await
+            .context("redis-server does not listen")??;
+        // It goes on writing; a pipe that nobody reads would stop it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Self { child, port })
     }
 
     /// Runs `redis-benchmark` without pipelining with values of 100 bytes: SET and GET a second.
@@ -84,4 +87,14 @@ impl Redis {
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.child.kill().await.context("cannot end redis-server")
     }
+}
+
+/// Reads its log until it says that it listens. Errors: it ended before.
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<()> {
+    while let Some(line) = lines.next_line().await? {
+        if line.contains("Ready to accept connections") {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("redis-server ended before it listened")
 }

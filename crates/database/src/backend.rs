@@ -7,6 +7,8 @@ mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{Stream, StreamExt as _};
+use sqlx::Either;
 
 pub(crate) use mariadb::MariadbBackend;
 pub(crate) use postgres::PostgresBackend;
@@ -70,8 +72,36 @@ pub(crate) struct ResultSet {
     pub(crate) unfinished: bool,
 }
 
+/// Takes an engine's answer apart, row by row until a limit. `count` adds what the end of a statement says of changes to the
+/// set; rows that a limit leaves behind make the set `truncated`.
+async fn collect<D, R>(
+    mut answer: impl Stream<Item = Result<Either<D, R>, sqlx::Error>> + Unpin,
+    execution: &Execution<'_>,
+    failure: fn(sqlx::Error) -> BackendError,
+    read: impl Fn(&R) -> Result<Vec<Value>, BackendError>,
+    count: impl Fn(&D, &mut ResultSet),
+) -> Result<ResultSet, BackendError> {
+    let counts = counts_changes(execution.statement);
+    let mut set = ResultSet::default();
+    let mut collector = Collector::new(execution);
+    while let Some(item) = answer.next().await {
+        match item.map_err(failure)? {
+            Either::Left(done) if counts => count(&done, &mut set),
+            Either::Left(_) => {}
+            Either::Right(row) => {
+                if collector.take(|| read(&row))? == Take::Full {
+                    set.truncated = true;
+                    break;
+                }
+            }
+        }
+    }
+    set.rows = collector.rows;
+    Ok(set)
+}
+
 /// Takes rows until a limit.
-pub(crate) struct Collector {
+struct Collector {
     skip: u64,
     rows_max: usize,
     bytes_max: usize,
@@ -81,14 +111,14 @@ pub(crate) struct Collector {
 
 /// What the collector says to one more row.
 #[derive(PartialEq, Eq)]
-pub(crate) enum Take {
+enum Take {
     More,
     /// A limit is reached; this row is not part of the answer.
     Full,
 }
 
 impl Collector {
-    pub(crate) const fn new(execution: &Execution<'_>) -> Self {
+    const fn new(execution: &Execution<'_>) -> Self {
         Self {
             skip: execution.skip,
             rows_max: execution.rows_max,
@@ -99,7 +129,7 @@ impl Collector {
     }
 
     /// Takes a row, which is read only if it is needed.
-    pub(crate) fn take(
+    fn take(
         &mut self,
         read: impl FnOnce() -> Result<Vec<Value>, BackendError>,
     ) -> Result<Take, BackendError> {
@@ -123,10 +153,6 @@ impl Collector {
         self.bytes += weight;
         self.rows.push(row);
         Ok(Take::More)
-    }
-
-    pub(crate) fn into_rows(self) -> Vec<Vec<Value>> {
-        self.rows
     }
 }
 

@@ -11,13 +11,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plinth_core::{SharedClock, TimestampMs};
+use plinth_core::SharedClock;
 use plinth_queue::model::{
     BindRequest, DeleteQueueRequest, PublishMessage, QueueOptions, UnbindRequest,
 };
 use plinth_store::definitions::DEFINITIONS_LOOK_EVERY_MS;
 use plinth_store::{ControlStore, Definitions, EngineLocation};
-use support::{Fixture, TENANT, context};
+use support::{Fixture, TENANT, context, world};
 
 /// Longest that the tests wait for anything, whatever the machine does beside.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ impl Pair {
             "sqlite://{}?mode=rwc",
             folder.path().join("control.db").display()
         );
-        let clock = plinth_core::ManualClock::starting_at(TimestampMs(1_000_000));
+        let (clock, _) = world();
         let instance = async || {
             let shared: SharedClock = clock.clone();
             let store = ControlStore::open(&url, shared).await.expect("opens");

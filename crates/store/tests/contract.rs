@@ -10,11 +10,7 @@
 mod support;
 
 use support::backend::{Backend, with_store};
-<<<<<<< HEAD
-use support::{access, definitions, epochs, lost, schema};
-=======
-use support::{access, definitions, lost, schema, tls};
->>>>>>> 7c73095 (edges, database: TLS files are read again when they change; registered databases over verified TLS, tested on real servers)
+use support::{access, definitions, epochs, lost, schema, tls};
 
 /// Makes one module per backend with one test per behaviour.
 macro_rules! contract {

@@ -3,6 +3,7 @@
 pub mod chaos;
 pub mod compat_idl;
 pub mod compat_openapi;
+pub mod cut_proxy;
 pub mod fault;
 pub mod linear;
 pub mod log_tap;

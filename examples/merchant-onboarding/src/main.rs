@@ -53,7 +53,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let run = id.get(20..).unwrap_or(&id).to_owned();
     let plane = Plane::prepare(&stage.settings(&arguments)?, &run).await?;
-    let ways = draw(&arguments, &run);
+    let ways = draw(&arguments, &run)?;
     let intended: BTreeSet<StatusChange> = ways.iter().flatten().cloned().collect();
     let notifier = Notifier::start(plane.clone());
     let progress = report::progress(ways.len());
@@ -78,7 +78,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     Ok(holds)
 }
 
-fn draw(arguments: &Arguments, run: &str) -> Vec<Vec<StatusChange>> {
+fn draw(arguments: &Arguments, run: &str) -> Result<Vec<Vec<StatusChange>>> {
     let mut random = rand::rngs::StdRng::seed_from_u64(arguments.seed);
     (0..arguments.applications)
         .map(|index| draw_way(ApplicationNumber::new(run, index), &mut random))

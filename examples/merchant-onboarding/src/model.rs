@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::{Result, ensure};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +73,7 @@ impl ReviewStatus {
     }
 
     /// The states that may follow.
-    #[cfg(test)]
-    pub(crate) const fn next(self) -> &'static [Self] {
+    const fn next(self) -> &'static [Self] {
         match self {
             Self::Init => &[Self::AutoReview],
             Self::AutoReview => &[Self::Approved, Self::Rejected, Self::ManualReview],
@@ -109,14 +109,21 @@ impl StatusChange {
         }
     }
 
-    /// The next step of the application.
-    pub(crate) fn then(&self, to: ReviewStatus) -> Self {
-        Self {
+    /// The next step of the application. Errors: the machine has no such step.
+    pub(crate) fn then(&self, to: ReviewStatus) -> Result<Self> {
+        ensure!(
+            self.to.next().contains(&to),
+            "{}: {} does not follow {}",
+            self.number,
+            to.word(),
+            self.to.word()
+        );
+        Ok(Self {
             number: self.number.clone(),
             step: self.step + 1,
             from: Some(self.to),
             to,
-        }
+        })
     }
 
     /// The name of this step's effect in one place: the idempotency key of every attempt at it.
@@ -125,20 +132,20 @@ impl StatusChange {
     }
 }
 
-/// Draws the whole way of an application.
-pub(crate) fn draw_way(number: ApplicationNumber, random: &mut impl Rng) -> Vec<StatusChange> {
-    let mut way = vec![StatusChange::submission(number)];
+/// Draws the whole way of an application. Errors: the reviewers decided what the machine forbids.
+pub(crate) fn draw_way(
+    number: ApplicationNumber,
+    random: &mut impl Rng,
+) -> Result<Vec<StatusChange>> {
+    let mut last = StatusChange::submission(number);
+    let mut way = vec![last.clone()];
     let mut supplements = 0;
-    while let Some(to) = way
-        .last()
-        .and_then(|last| decide(last.to, supplements, random))
-    {
+    while let Some(to) = decide(last.to, supplements, random) {
         supplements += u32::from(to == ReviewStatus::Supplement);
-        if let Some(next) = way.last().map(|last| last.then(to)) {
-            way.push(next);
-        }
+        last = last.then(to)?;
+        way.push(last.clone());
     }
-    way
+    Ok(way)
 }
 
 /// What the reviewers decide; `None` where the way ends.
@@ -170,15 +177,47 @@ mod tests {
         let mut random = rand::rngs::StdRng::seed_from_u64(7);
         let mut reached = std::collections::BTreeSet::new();
         for index in 0..2_000 {
-            let way = draw_way(ApplicationNumber::new("t", index), &mut random);
+            let way = draw_way(ApplicationNumber::new("t", index), &mut random)
+                .expect("the reviewers keep to the machine");
             assert_eq!(way[0].to, ReviewStatus::Init);
             for pair in way.windows(2) {
                 assert_eq!(pair[1].from, Some(pair[0].to));
-                assert!(pair[0].to.next().contains(&pair[1].to), "{pair:?}");
                 assert_eq!(pair[1].step, pair[0].step + 1);
             }
             reached.extend(way.iter().map(|change| change.to));
         }
         assert_eq!(reached.len(), ReviewStatus::ALL.len());
+    }
+
+    #[test]
+    fn only_what_the_machine_allows_follows() {
+        let allowed = [
+            "init>auto_review",
+            "auto_review>manual_review",
+            "auto_review>approved",
+            "auto_review>rejected",
+            "manual_review>supplement",
+            "manual_review>approved",
+            "manual_review>rejected",
+            "supplement>manual_review",
+            "approved>suspended",
+        ];
+        let mut followed = Vec::new();
+        for from in ReviewStatus::ALL {
+            for to in ReviewStatus::ALL {
+                let change = StatusChange {
+                    to: from,
+                    ..StatusChange::submission(ApplicationNumber::new("t", 1))
+                };
+                match change.then(to) {
+                    Ok(next) => {
+                        assert_eq!((next.from, next.step), (Some(from), 2));
+                        followed.push(format!("{}>{}", from.word(), to.word()));
+                    }
+                    Err(error) => assert!(error.to_string().contains("does not follow")),
+                }
+            }
+        }
+        assert_eq!(followed, allowed);
     }
 }

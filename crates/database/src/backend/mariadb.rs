@@ -5,16 +5,15 @@ mod values;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::mysql::{
+    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlQueryResult, MySqlRow, MySqlSslMode,
+};
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Either,
+    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _,
     Executor as _, SqlSafeStr as _, Statement as _,
 };
 
-use super::{
-    Backend, Collector, Connection, Execution, Interrupt, ResultSet, Take, counts_changes,
-};
+use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, NetworkEndpoint, TlsMode};
 
@@ -143,42 +142,28 @@ impl Connection for MariadbSession {
             .prepare(AssertSqlSafe(Arc::clone(&text)).into_sql_str())
             .await
             .map_err(failure)?;
-        let mut set = ResultSet {
-            columns: prepared
-                .columns()
-                .iter()
-                .map(|column| Column {
-                    name: column.name().to_owned(),
-                    type_name: values::type_word(column.type_info()),
-                })
-                .collect(),
-            ..ResultSet::default()
-        };
+        let columns = prepared
+            .columns()
+            .iter()
+            .map(|column| Column {
+                name: column.name().to_owned(),
+                type_name: values::type_word(column.type_info()),
+            })
+            .collect();
         drop(prepared);
-        let mut collector = Collector::new(&execution);
-        let mut stream =
-            (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
-        while let Some(item) = stream.next().await {
-            match item.map_err(failure)? {
-                Either::Left(done) => {
-                    if counts_changes(execution.statement) {
-                        set.rows_affected += done.rows_affected();
-                        let id = i64::try_from(done.last_insert_id()).ok();
-                        set.last_insert_id = id.filter(|id| *id != 0);
-                    }
-                }
-                Either::Right(row) => {
-                    if collector.take(|| values::read_row(&row).map_err(failure))? == Take::Full {
-                        set.truncated = true;
-                        set.unfinished = true;
-                        break;
-                    }
-                }
-            }
-        }
-        drop(stream);
-        set.rows = collector.into_rows();
-        Ok(set)
+        let answer = (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
+        let read = |row: &MySqlRow| values::read_row(row).map_err(failure);
+        let count = |done: &MySqlQueryResult, set: &mut ResultSet| {
+            set.rows_affected += done.rows_affected();
+            let id = i64::try_from(done.last_insert_id()).ok();
+            set.last_insert_id = id.filter(|id| *id != 0);
+        };
+        let set = collect(answer, &execution, failure, read, count).await?;
+        Ok(ResultSet {
+            columns,
+            unfinished: set.truncated,
+            ..set
+        })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {

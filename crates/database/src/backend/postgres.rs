@@ -6,19 +6,16 @@ mod values;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use sqlx::postgres::{
-    PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode, PgStatement, PgTypeInfo,
-    PgTypeKind,
+    PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgSslMode, PgStatement,
+    PgTypeInfo, PgTypeKind,
 };
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Either,
+    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _,
     Executor as _, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _, ValueRef as _,
 };
 
-use super::{
-    Backend, Collector, Connection, Execution, Interrupt, ResultSet, Take, counts_changes,
-};
+use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, NetworkEndpoint, TlsMode};
 use values::{Fit, Param};
@@ -195,7 +192,7 @@ impl PostgresSession {
 
 fn parameter_types(prepared: &PgStatement) -> Vec<PgTypeInfo> {
     match prepared.parameters() {
-        Some(Either::Left(types)) => types.to_vec(),
+        Some(sqlx::Either::Left(types)) => types.to_vec(),
         _ => Vec::new(),
     }
 }
@@ -298,32 +295,17 @@ impl Connection for PostgresSession {
         if wrappable && types.iter().any(|oid| !values::is_native(*oid)) {
             text = with_text_columns(&text, &types);
         }
-        let mut set = ResultSet {
-            columns,
-            ..ResultSet::default()
+        let answer = (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
+        let read = |row: &PgRow| read_row(row, &types);
+        let count = |done: &PgQueryResult, set: &mut ResultSet| {
+            set.rows_affected += done.rows_affected();
         };
-        let mut collector = Collector::new(&execution);
-        let mut changed = 0;
-        let mut stream =
-            (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
-        while let Some(item) = stream.next().await {
-            match item.map_err(failure)? {
-                Either::Left(done) => changed += done.rows_affected(),
-                Either::Right(row) => {
-                    if collector.take(|| read_row(&row, &types))? == Take::Full {
-                        set.truncated = true;
-                        set.unfinished = true;
-                        break;
-                    }
-                }
-            }
-        }
-        drop(stream);
-        if counts_changes(execution.statement) {
-            set.rows_affected = changed;
-        }
-        set.rows = collector.into_rows();
-        Ok(set)
+        let set = collect(answer, &execution, failure, read, count).await?;
+        Ok(ResultSet {
+            columns,
+            unfinished: set.truncated,
+            ..set
+        })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {

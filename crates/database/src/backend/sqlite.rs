@@ -6,19 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use sqlx::sqlite::{
     SqliteArguments, SqliteColumn, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
-    SqliteRow, SqliteSynchronous,
+    SqliteQueryResult, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Either,
+    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _,
     Executor as _, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _, ValueRef as _,
 };
 
-use super::{
-    Backend, Collector, Connection, Execution, Interrupt, ResultSet, Take, counts_changes,
-};
+use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, Value, calendar};
 
@@ -150,34 +147,19 @@ impl Connection for SqliteSession {
             .map_err(failure)?;
         let declared = prepared.columns().to_vec();
         drop(prepared);
-        let mut collector = Collector::new(&execution);
-        let mut set = ResultSet::default();
-        let mut stream =
-            (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
-        while let Some(item) = stream.next().await {
-            match item.map_err(failure)? {
-                Either::Left(done) => {
-                    if counts_changes(execution.statement) {
-                        set.rows_affected += done.rows_affected();
-                        set.last_insert_id = execution
-                            .statement
-                            .begins_with(&["insert", "replace"])
-                            .then(|| done.last_insert_rowid());
-                    }
-                }
-                Either::Right(row) => {
-                    if collector.take(|| read_row(&row, &declared))? == Take::Full {
-                        set.truncated = true;
-                        break;
-                    }
-                }
-            }
-        }
-        // Dropping the stream resets the statement, so that the connection is free again even where rows are left.
-        drop(stream);
-        set.rows = collector.into_rows();
-        set.columns = describe(&declared, &set.rows);
-        Ok(set)
+        let inserts = execution.statement.begins_with(&["insert", "replace"]);
+        // The stream resets the statement when it is dropped, so the connection is free again even where rows are left.
+        let answer = (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
+        let read = |row: &SqliteRow| read_row(row, &declared);
+        let count = |done: &SqliteQueryResult, set: &mut ResultSet| {
+            set.rows_affected += done.rows_affected();
+            set.last_insert_id = inserts.then(|| done.last_insert_rowid());
+        };
+        let set = collect(answer, &execution, failure, read, count).await?;
+        Ok(ResultSet {
+            columns: describe(&declared, &set.rows),
+            ..set
+        })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {

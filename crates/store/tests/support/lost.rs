@@ -1,118 +1,24 @@
 //! Behaviours when the connection to the control database breaks in the middle.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use plinth_core::access::{AccessDirectory as _, Creation, IdempotencyScope};
 use plinth_core::{ErrorCode, Outcome, PrincipalId, TenantId, TimestampMs};
 use plinth_store::{ControlStore, DefinitionKind, Definitions as _, Expected};
+use plinth_testkit::cut_proxy::CutProxy;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::access::{new_key, new_tenant};
 use super::backend::{BEGIN_MS, Fixture};
 
-/// When the proxy cuts: at the request that follows, by so many, the one that holds the text. The server still gets that
-/// request and answers it; the client never hears.
-#[derive(Clone, Copy)]
-struct Cut {
-    text: &'static str,
-    requests_later: usize,
-}
-
-/// A way to the server that can be cut.
-struct Proxy {
-    address: SocketAddr,
-    cut: Arc<Mutex<Option<Cut>>>,
-}
-
-impl Proxy {
-    async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("has an address");
-        let cut = Arc::new(Mutex::new(None));
-        let shared = Arc::clone(&cut);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let cut = Arc::clone(&shared);
-                tokio::spawn(async move { carry(client, server, &cut).await });
-            }
-        });
-        Self { address, cut }
-    }
-
-    fn cut(&self, text: &'static str, requests_later: usize) {
-        *self.cut.lock() = Some(Cut {
-            text,
-            requests_later,
-        });
-    }
-}
-
-/// Carries bytes both ways until one side ends or the cut is reached.
-async fn carry(
-    mut client: TcpStream,
-    server: SocketAddr,
-    cut: &Mutex<Option<Cut>>,
-) -> std::io::Result<()> {
-    let mut server = TcpStream::connect(server).await?;
-    let (mut from_client, mut from_server) = (vec![0; 65_536], vec![0; 65_536]);
-    loop {
-        tokio::select! {
-            count = client.read(&mut from_client) => {
-                let request = from_client.get(..count?).unwrap_or_default();
-                server.write_all(request).await?;
-                if request.is_empty() {
-                    return Ok(());
-                }
-                if is_reached(cut, request) {
-                    // The server has done its part when it answers.
-                    let _answered = server.read(&mut from_server).await?;
-                    return Ok(());
-                }
-            }
-            count = server.read(&mut from_server) => {
-                let reply = from_server.get(..count?).unwrap_or_default();
-                if reply.is_empty() {
-                    return Ok(());
-                }
-                client.write_all(reply).await?;
-            }
-        }
-    }
-}
-
-fn is_reached(cut: &Mutex<Option<Cut>>, request: &[u8]) -> bool {
-    let mut armed = cut.lock();
-    let Some(Cut {
-        text,
-        requests_later,
-    }) = *armed
-    else {
-        return false;
-    };
-    let holds = request
-        .windows(text.len().max(1))
-        .any(|window| window == text.as_bytes());
-    // An empty text stands for "seen before".
-    if !holds && !text.is_empty() {
-        return false;
-    }
-    *armed = requests_later.checked_sub(1).map(|requests_later| Cut {
-        text: "",
-        requests_later,
-    });
-    armed.is_none()
-}
-
 /// The same database through a proxy.
-async fn through_proxy(fixture: &Fixture) -> (ControlStore, Proxy) {
+async fn through_proxy(fixture: &Fixture) -> (ControlStore, CutProxy) {
     let (_, rest) = fixture.url.split_once('@').expect("has a user");
     let (server, _) = rest.split_once('/').expect("has a path");
-    let proxy = Proxy::to(server.parse().expect("is an address")).await;
-    let url = fixture.url.replace(server, &proxy.address.to_string());
+    let proxy = CutProxy::to(server.parse().expect("is an address"))
+        .await
+        .expect("listens");
+    let url = fixture.url.replace(server, &proxy.address().to_string());
     let store = ControlStore::open(&url, fixture.clock.clone())
         .await
         .expect("opens");
