@@ -33,3 +33,12 @@ exception SupportError {
     // Id of the trace, to be found in our log: 32 hexadecimal digits.
     9: optional string trace_id
 }
+
+// Under which grant of which lock a write is made. The resource keeps the highest token that it has seen for the name,
+// without expiry, and refuses a lower one with 1006 naming `fence.token`.
+struct Fence {
+    // Name of the lock, 1 to 128 bytes.
+    1: required string name
+    // Token of the grant, at least 1.
+    2: required i64 token
+}

@@ -8,6 +8,7 @@ namespace java support.db
 namespace js support.db
 
 include "../base.thrift"
+include "common.thrift"
 
 // One SQL value. At most one `*_value` field is set; none set is NULL. More than one is refused (1001).
 struct DbValue {
@@ -255,6 +256,10 @@ struct DbExecuteTransactionRequest {
     // How often a transaction that lost against a concurrent one (serialization failure, deadlock, SQLite busy) is
     // begun anew: attempts in all, 1 to 10, default 3. Then 2405.
     5: optional i32 max_attempts
+    // The grant of a lock under which it is made. The highest token seen of each lock is kept in the table `plinth_fences`
+    // of the same database (created when first used), checked and raised in the transaction; a lower one is 1006 naming
+    // `fence.token`.
+    6: optional common.Fence fence
     // A repeat with the same steps gets the first answer, from the table `plinth_idempotency` of the same database,
     // which commits with the steps (created when first used); other steps under the same key are 1005. Kept 24 hours.
     254: optional string request_id

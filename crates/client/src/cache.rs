@@ -37,6 +37,10 @@ impl<'client> CacheClient<'client> {
         Self { client }
     }
 
+    pub(crate) const fn client(&self) -> &'client Client {
+        self.client
+    }
+
     /// Stores one value. Repeated on a lost answer only where it has no condition: then a second store is the same store.
     ///
     /// Errors: 1001, 1006 where the condition does not hold, 1007.

@@ -56,6 +56,10 @@ impl<'client> DbClient<'client> {
         Self { client }
     }
 
+    pub(crate) const fn client(&self) -> &'client Client {
+        self.client
+    }
+
     /// Registers a database or changes its definition. Repeated after a lost answer only without `if_version`: then a
     /// second registration is the same one.
     ///
@@ -263,6 +267,7 @@ impl<'client> DbClient<'client> {
                     isolation: optional(options.isolation.as_deref()),
                     timeout_ms: options.timeout_ms,
                     max_attempts: options.max_attempts,
+                    fence: options.fence.as_ref().map(wire::fence),
                     request_id: Some(text(id)),
                     ..Default::default()
                 };
@@ -275,6 +280,7 @@ impl<'client> DbClient<'client> {
                 let body = json!({
                     "steps": steps, "isolation": options.isolation,
                     "timeout_ms": options.timeout_ms, "max_attempts": options.max_attempts,
+                    "fence": options.fence.as_ref().map(wire::fence_json),
                 });
                 let request = http
                     .request(Method::POST, &path(database, &["transaction"]))

@@ -23,6 +23,7 @@ mod db;
 mod error;
 mod lock;
 mod monitor;
+mod optimistic;
 mod queue;
 mod retry;
 mod settings;
@@ -31,7 +32,7 @@ mod transport;
 use std::sync::Arc;
 
 pub use error::{ClientError, FieldViolation, Result};
-pub use plinth_core::Outcome;
+pub use plinth_core::{Fence, Outcome};
 pub use retry::RetryPolicy;
 pub use settings::{ClientSettings, TransportKind};
 
@@ -41,8 +42,10 @@ pub use cache::*;
 pub use db::*;
 pub use lock::*;
 pub use monitor::*;
+pub use optimistic::*;
 pub use queue::*;
 
+use optimistic::Counts;
 use retry::Repeat;
 use transport::Transport;
 
@@ -55,6 +58,7 @@ pub struct Client {
 struct Inner {
     transport: Transport,
     retry: RetryPolicy,
+    conflicts: Counts,
 }
 
 impl Client {
@@ -66,6 +70,7 @@ impl Client {
             inner: Arc::new(Inner {
                 transport: Transport::new(&settings)?,
                 retry: settings.retry,
+                conflicts: Counts::default(),
             }),
         })
     }
@@ -110,6 +115,16 @@ impl Client {
     #[must_use]
     pub fn access(&self) -> AccessClient<'_> {
         AccessClient::new(self)
+    }
+
+    /// How often optimistic writes of this client and its clones met another writer.
+    #[must_use]
+    pub fn conflicts(&self) -> Conflicts {
+        self.inner.conflicts.read()
+    }
+
+    pub(crate) fn count_conflict(&self, given_up: bool) {
+        self.inner.conflicts.count(given_up);
     }
 
     pub(crate) fn transport(&self) -> &Transport {

@@ -62,7 +62,7 @@ impl RetryPolicy {
     }
 
     /// A random pause below the bound of this attempt.
-    fn pause_ms(&self, attempt: u32) -> u64 {
+    pub(crate) fn pause_ms(&self, attempt: u32) -> u64 {
         let doubled = self.pause_ms_initial.saturating_mul(
             1_u64
                 .checked_shl(attempt.saturating_sub(1))

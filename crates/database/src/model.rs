@@ -20,8 +20,8 @@ pub use insight::{
 };
 pub(crate) use query::timeout as query_timeout;
 pub use query::{
-    Column, Isolation, QueryReply, QueryRequest, Row, Step, StepResult, TransactionReply,
-    TransactionRequest,
+    Column, Isolation, QueryReply, QueryRequest, Row, Step, StepResult, TransactionFence,
+    TransactionReply, TransactionRequest,
 };
 pub use value::{DECIMAL_DIGITS_MAX, FloatWire, Value, ValueWire};
 pub(crate) use value::{format_uuid, parse_uuid};

@@ -29,6 +29,8 @@ pub(crate) struct Database {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) slow: Arc<SlowLog>,
     pub(crate) idempotency_table: tokio::sync::OnceCell<()>,
+    /// Set once the table of fences is known to be there.
+    pub(crate) fence_table: tokio::sync::OnceCell<()>,
     statements: Cache<String, Arc<Statement>>,
     clock: SharedClock,
     metrics: Arc<dyn MetricSink>,
@@ -102,6 +104,7 @@ impl Database {
             backend,
             slow,
             idempotency_table: tokio::sync::OnceCell::new(),
+            fence_table: tokio::sync::OnceCell::new(),
             statements: Cache::builder()
                 .max_capacity(STATEMENT_CACHE_BYTES_MAX)
                 .weigher(|sql: &String, statement: &Arc<Statement>| {

@@ -2,6 +2,8 @@
 
 #[path = "contract/definitions.rs"]
 mod definitions;
+#[path = "contract/fences.rs"]
+mod fences;
 #[path = "contract/lost.rs"]
 mod lost;
 #[path = "contract/statements.rs"]

@@ -39,7 +39,11 @@ pub(crate) async fn run(
 /// Takes one step. The database decides; the other places follow, each under an idempotency key of its own, so that an
 /// attempt whose answer was lost has its effect once.
 async fn take(plane: &Plane, change: &StatusChange) -> Result<()> {
-    plane.write(change).await?;
+    if change.is_a_decision() {
+        plane.review(change).await?;
+    } else {
+        plane.write(change).await?;
+    }
     plane.cache(change).await?;
     plane.announce(change).await?;
     plane.count(change).await?;

@@ -126,6 +126,11 @@ impl StatusChange {
         })
     }
 
+    /// Whether people decide it: what follows a manual review.
+    pub(crate) fn is_a_decision(&self) -> bool {
+        self.from == Some(ReviewStatus::ManualReview)
+    }
+
     /// The name of this step's effect in one place: the idempotency key of every attempt at it.
     pub(crate) fn request_id(&self, place: &str) -> String {
         format!("{}.{}.{place}", self.number, self.step)

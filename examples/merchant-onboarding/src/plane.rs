@@ -4,9 +4,10 @@
 //! until it is answered: while Plinth is away the service waits, and nothing happens twice.
 
 mod look;
+mod review;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,8 @@ use crate::model::{ReviewStatus, StatusChange};
 
 /// The service's own database, registered with Plinth.
 const DATABASE: &str = "onboarding";
+pub(crate) use review::REVIEWERS;
+
 /// Where steps are announced.
 const EXCHANGE: &str = "onboarding.status";
 /// What steps are counted in.
@@ -53,6 +56,7 @@ pub(crate) struct Plane {
     client: Client,
     run: String,
     retries: Arc<AtomicU64>,
+    lost_races: Arc<AtomicUsize>,
 }
 
 impl Plane {
@@ -71,6 +75,7 @@ impl Plane {
             client,
             run: run.to_owned(),
             retries: Arc::default(),
+            lost_races: Arc::default(),
         };
         plane
             .declare()
@@ -92,6 +97,8 @@ impl Plane {
             "CREATE TABLE IF NOT EXISTS status_change (
                  number TEXT NOT NULL, step INTEGER NOT NULL, run TEXT NOT NULL, from_status TEXT, to_status TEXT NOT NULL,
                  PRIMARY KEY (number, step))",
+            "CREATE TABLE IF NOT EXISTS decision (
+                 number TEXT NOT NULL, step INTEGER NOT NULL, run TEXT NOT NULL, reviewer TEXT NOT NULL, token INTEGER NOT NULL)",
             "CREATE INDEX IF NOT EXISTS application_run ON application (run, number)",
             "CREATE INDEX IF NOT EXISTS status_change_run ON status_change (run, number, step)",
         ];
@@ -152,9 +159,22 @@ impl Plane {
         }
     }
 
-    /// Writes a step: the application's row moves from exactly the step before, and the step itself is recorded, in one
-    /// transaction.
+    /// Writes a step in one transaction.
     pub(crate) async fn write(&self, change: &StatusChange) -> Result<()> {
+        let steps = self.steps_of(change);
+        let options = once(change.request_id("write"));
+        self.persist("write a step", || async {
+            self.client
+                .db()
+                .transaction(DATABASE, &steps, &options)
+                .await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// The statements of a step: the application's row moves from exactly the step before, and the step itself is recorded.
+    fn steps_of(&self, change: &StatusChange) -> Vec<DbStep> {
         let number = || DbValue::Text(change.number.to_string());
         let run = || DbValue::Text(self.run.clone());
         let word = |status: ReviewStatus| DbValue::Text(status.word().to_owned());
@@ -185,16 +205,7 @@ impl Plane {
                 word(change.to),
             ],
         );
-        let steps = [row.changing(1), history.changing(1)];
-        let options = once(change.request_id("write"));
-        self.persist("write a step", || async {
-            self.client
-                .db()
-                .transaction(DATABASE, &steps, &options)
-                .await
-        })
-        .await
-        .map(drop)
+        vec![row.changing(1), history.changing(1)]
     }
 
     /// Puts the new state where readers look first.

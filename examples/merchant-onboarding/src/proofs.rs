@@ -40,6 +40,7 @@ pub(crate) async fn prove(
         ),
         states(&written.states, &written.changes),
     ];
+    proofs.push(decisions(plane, &written.changes).await?);
     proofs.push(messages(plane, &written.changes, received).await?);
     proofs.push(metrics(plane, &written.changes).await?);
     proofs.extend(audit(plane, &written.changes).await?);
@@ -62,6 +63,38 @@ fn states(
         format!("{} applications", states.len()),
         ends == *states,
     )
+}
+
+/// Two reviewers went for every decision: one of them made it, under a lock whose tokens grow with the steps.
+async fn decisions(plane: &Plane, changes: &BTreeSet<StatusChange>) -> Result<Proof> {
+    let decided = plane.decided().await?;
+    let expected: Vec<(ApplicationNumber, u32)> = changes
+        .iter()
+        .filter(|change| change.is_a_decision())
+        .map(|change| (change.number.clone(), change.step))
+        .collect();
+    let made: Vec<(ApplicationNumber, u32)> = decided
+        .iter()
+        .map(|decision| (decision.number.clone(), decision.step))
+        .collect();
+    let in_order = decided.windows(2).all(|pair| match pair {
+        [one, next] => one.number != next.number || one.token < next.token,
+        _ => true,
+    });
+    let reviewers: BTreeSet<&str> = decided
+        .iter()
+        .map(|decision| decision.reviewer.as_str())
+        .collect();
+    Ok(Proof::new(
+        "of two reviewers one decides, and no application is decided twice",
+        format!(
+            "{} decisions by {} reviewers, {} went for each",
+            decided.len(),
+            reviewers.len(),
+            crate::plane::REVIEWERS.len()
+        ),
+        made == expected && in_order && plane.lost_races() == expected.len(),
+    ))
 }
 
 async fn messages(

@@ -1,6 +1,6 @@
 //! What the database operations give and take; as JSON it has the form of the HTTP interface.
 
-use plinth_core::{SecretString, WideInt};
+use plinth_core::{Fence, SecretString, WideInt};
 use serde::{Deserialize, Serialize};
 
 use super::value::DbValue;
@@ -243,6 +243,8 @@ pub struct DbTransactionOptions {
     pub max_attempts: Option<i32>,
     /// The idempotency key; one is made up where absent.
     pub request_id: Option<String>,
+    /// The grant of a lock under which it is made: refused (1006) where a later grant has written.
+    pub fence: Option<Fence>,
 }
 
 /// What one step did.

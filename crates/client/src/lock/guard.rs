@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use plinth_core::ErrorCode;
+use plinth_core::{ErrorCode, Fence};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{AcquireOptions, LockAsk, LockGrant};
@@ -35,6 +35,8 @@ pub struct HoldOptions {
     pub wait_ms: u64,
     /// Whether an owner that holds a lock already is let in again.
     pub reentrant: bool,
+    /// Names the attempt: the same one again gets the grant whose answer was lost. `None` makes a name up.
+    pub attempt: Option<String>,
 }
 
 impl Default for HoldOptions {
@@ -44,6 +46,7 @@ impl Default for HoldOptions {
             lease_ms: LEASE_MS_DEFAULT,
             wait_ms: 0,
             reentrant: false,
+            attempt: None,
         }
     }
 }
@@ -78,7 +81,7 @@ impl LockClient<'_> {
     /// Errors: as for [`LockClient::acquire`]; 2603 where one was taken for the whole wait.
     pub async fn hold(&self, locks: &[LockAsk], options: HoldOptions) -> Result<LockGuard> {
         let owner = request_id(options.owner);
-        let attempt = request_id(None);
+        let attempt = request_id(options.attempt);
         let until = Instant::now() + Duration::from_millis(options.wait_ms);
         loop {
             let sent = Instant::now();
@@ -156,6 +159,14 @@ impl LockGuard {
             .iter()
             .find(|grant| grant.lock == lock)
             .map(|grant| grant.token)
+    }
+
+    /// What a write under this guard carries, so that its resource can refuse it once the lock was granted again.
+    ///
+    /// Errors: 1001 where the lock is none of this guard's.
+    pub fn fence(&self, lock: &str) -> Result<Fence> {
+        let token = self.token(lock).unwrap_or_default();
+        Ok(Fence::parse(lock, token)?)
     }
 
     /// Whether one of the locks is known to be lost.

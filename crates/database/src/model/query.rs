@@ -1,6 +1,6 @@
 //! Statements and transactions.
 
-use plinth_core::{Error, Result, WideInt};
+use plinth_core::{Error, Fence, Result, WideInt};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -196,6 +196,28 @@ pub struct TransactionRequest {
     /// Attempts in all where it loses against a concurrent transaction; 1 to 10, default 3.
     #[serde(default)]
     pub max_attempts: Option<i32>,
+    /// The grant of a lock under which it is made: refused where a later grant has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<TransactionFence>,
+}
+
+/// Under which grant of which lock a transaction is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DbFence)]
+pub struct TransactionFence {
+    /// Name of the lock.
+    pub name: String,
+    /// Token of the grant.
+    #[schema(value_type = String)]
+    pub token: WideInt,
+}
+
+impl TransactionFence {
+    /// Errors: 1001 naming `fence.name` or `fence.token`.
+    pub(crate) fn parse(&self) -> Result<Fence> {
+        Fence::parse(&self.name, self.token.0)
+    }
 }
 
 impl TransactionRequest {

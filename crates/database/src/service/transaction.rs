@@ -1,11 +1,12 @@
 //! Steps, all or nothing, once for each idempotency key.
 
+mod fence;
 mod record;
 
 use std::sync::Arc;
 
 use plinth_core::access::IdempotencyScope;
-use plinth_core::{CallContext, Deadline, Error, WideInt};
+use plinth_core::{CallContext, Deadline, Error, Fence, TenantId, WideInt};
 use plinth_resilience::{Backoff, Retry, Verdict};
 use plinth_store::idempotency;
 
@@ -13,8 +14,8 @@ use super::{DatabaseService, deadline, elapsed_us};
 use crate::backend::{Execution, ResultSet};
 use crate::error::{BackendError, DatabaseError};
 use crate::model::{
-    ANSWER_BYTES_MAX, EngineKind, Isolation, Row, Step, StepResult, TransactionReply,
-    TransactionRequest, Value, check_params,
+    ANSWER_BYTES_MAX, EngineKind, Isolation, Row, Step, StepResult, TransactionFence,
+    TransactionReply, TransactionRequest, Value, check_params,
 };
 use crate::pool::Lease;
 use crate::running::Database;
@@ -33,6 +34,8 @@ struct Plan<'a> {
     steps: Vec<(&'a Step, Arc<Statement>)>,
     isolation: Option<Isolation>,
     scope: Option<IdempotencyScope>,
+    /// Whose fence, and which.
+    fence: Option<(&'a TenantId, Fence)>,
     deadline: Deadline,
     began_ns: u64,
 }
@@ -40,6 +43,7 @@ struct Plan<'a> {
 impl Plan<'_> {
     fn writes(&self) -> bool {
         self.scope.is_some()
+            || self.fence.is_some()
             || self
                 .steps
                 .iter()
@@ -53,10 +57,12 @@ impl Plan<'_> {
 
 impl DatabaseService {
     /// Runs steps on one connection, all or nothing. With an idempotency key a repeat gets the first answer, whose
-    /// record is in the same database and commits with the steps.
+    /// record is in the same database and commits with the steps. With a fence the highest token seen of its lock stands
+    /// there too, and is checked and raised in the same transaction.
     ///
     /// Errors: those of [`DatabaseService::execute_query`], each naming `steps[i]` and after a roll-back; 1005 where the
-    /// key was used for other steps, 1006 where a condition does not hold, 2403, 2405 after the last attempt. Outcome
+    /// key was used for other steps, 1006 where a condition does not hold or a higher token was seen of the
+    /// fence, 2403, 2405 after the last attempt. Outcome
     /// `unknown` where the connection broke during COMMIT.
     pub async fn execute_transaction(
         &self,
@@ -66,9 +72,18 @@ impl DatabaseService {
     ) -> Result<TransactionReply, DatabaseError> {
         context.check_deadline()?;
         let (timeout_ms, isolation, attempts_max) = request.limits()?;
+        let fence = request
+            .fence
+            .as_ref()
+            .map(TransactionFence::parse)
+            .transpose()?;
         let database = self.database(&context.caller.tenant, database).await?;
         let clock = &self.settings.clock;
         let steps = parse_steps(&database, &request.steps)?;
+        if fence.is_some() && database.definition.read_only {
+            let rule = "is refused: a read-only database keeps no mark of it";
+            return Err(Error::invalid("fence", rule).into());
+        }
         // What only reads needs no record: reading again is harmless, and a read-only database could not keep one.
         let changes = !database.definition.read_only
             && steps
@@ -80,11 +95,15 @@ impl DatabaseService {
             steps,
             isolation,
             scope: scope.filter(|_| changes),
+            fence: fence.map(|fence| (&context.caller.tenant, fence)),
             deadline: deadline(context, timeout_ms),
             began_ns: clock.monotonic_ns(),
         };
         if plan.scope.is_some() {
             record::ensure_table(&database, plan.deadline).await?;
+        }
+        if plan.fence.is_some() {
+            fence::ensure_table(&database, plan.deadline).await?;
         }
         let remaining = plan.deadline.remaining().as_millis();
         let retry = Retry {
@@ -148,6 +167,10 @@ impl DatabaseService {
             && record::claim(plan, lease, scope).await? == Claim::Taken
         {
             return Ok(Body::Claimed);
+        }
+        // After the claim: a repeat gets its first answer, also where the lock was granted again since.
+        if let Some((tenant, fence)) = &plan.fence {
+            fence::raise(plan, lease, tenant, fence).await?;
         }
         let mut bytes_left = usize::try_from(ANSWER_BYTES_MAX).unwrap_or(usize::MAX);
         let mut results = Vec::with_capacity(plan.steps.len());

@@ -10,7 +10,7 @@ use plinth_client::{
     DbAdviceRequest, DbPoolOptions, DbRegistration, DbSlowQueryFilter, DbStatement, DbStep,
     DbTransactionOptions, DbValue,
 };
-use plinth_core::SecretString;
+use plinth_core::{Fence, SecretString};
 
 use super::Context;
 use super::exit::Usage;
@@ -64,6 +64,12 @@ pub(crate) enum DbCommand {
         /// Idempotency key: the same one again gets the first answer
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
+        /// Lock under whose grant it is made
+        #[arg(long, value_name = "LOCK", requires = "fence_token")]
+        fence: Option<String>,
+        /// Token of that grant
+        #[arg(long, value_name = "TOKEN", requires = "fence")]
+        fence_token: Option<i64>,
     },
     /// Explain a statement and say what is wrong with it
     Analyze {
@@ -198,10 +204,18 @@ impl DbCommand {
                 steps,
                 isolation,
                 request_id,
+                fence,
+                fence_token,
             } => {
+                let fence = fence
+                    .zip(fence_token)
+                    .map(|(name, token)| Fence::parse(&name, token))
+                    .transpose()
+                    .map_err(plinth_client::ClientError::from)?;
                 let options = DbTransactionOptions {
                     isolation,
                     request_id,
+                    fence,
                     ..DbTransactionOptions::default()
                 };
                 transaction(context, &database, &steps, &options).await

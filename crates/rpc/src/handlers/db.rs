@@ -2,10 +2,10 @@
 
 mod shapes;
 
-use plinth_core::{Resource, Result};
+use plinth_core::{Resource, Result, WideInt};
 use plinth_database::model::{
     AnalyzeRequest, IndexSuggestionsRequest, ListDatabasesRequest, QueryRequest,
-    RemoveDatabaseRequest, SlowQueriesRequest, TransactionRequest,
+    RemoveDatabaseRequest, SlowQueriesRequest, TransactionFence, TransactionRequest,
 };
 use plinth_gate::catalogue::ops;
 use plinth_gate::{Session, Target};
@@ -146,6 +146,10 @@ pub(crate) async fn execute_transaction(
             isolation: text(request.isolation),
             timeout_ms: request.timeout_ms,
             max_attempts: request.max_attempts,
+            fence: request.fence.map(|fence| TransactionFence {
+                name: fence.name.to_string(),
+                token: WideInt(fence.token),
+            }),
         };
         let service = &services.database;
         service

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::BoxFuture;
-use plinth_client::{AcquireOptions, ClientError, HoldOptions, LockAsk};
+use plinth_client::{
+    AcquireOptions, CacheValue, ClientError, DbRegistration, DbResult, DbStatement, DbStep,
+    DbTransactionOptions, DbValue, Fence, HoldOptions, LockAsk, RetryPolicy, SetOptions,
+    conflict_policy,
+};
 use serde_json::{Value, json};
 
 use super::{Log, Rig, Scenario, refused};
@@ -76,6 +80,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             name: "lock: a guard renews its lease, tells its loss, and gives it back when dropped",
             run: guard,
             expect: || json!(["held past its lease", taken(), [2602], "given back"]),
+        },
+        Scenario {
+            name: "lock: a transaction carries the fence of its grant, and an overtaken holder writes nothing",
+            run: fenced,
+            expect: || {
+                json!([
+                    1,
+                    1,
+                    refused(1006, "PRECONDITION_FAILED", &["fence.token"]),
+                    refused(1001, "INVALID_ARGUMENT", &["fence.token"]),
+                    2,
+                ])
+            },
+        },
+        Scenario {
+            name: "lock: writers without a lock lose no update, and count their conflicts",
+            run: optimistic,
+            expect: || json!(["40", 40, true]),
         },
     ]
 }
@@ -260,6 +282,130 @@ fn force<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>
         let again = locks.force_release(&name, Some(first_of(&grants)?.token), "hangs");
         log.outcome(again.await, |count| count);
         log.outcome(locks.force_release(&name, None, "").await, |count| count);
+        Ok(())
+    })
+}
+
+const DATABASE: &str = "lock-scenarios";
+
+/// A database with a table of its own.
+async fn database(rig: &Rig, columns: &str) -> Result<String> {
+    let name = rig.name(DATABASE);
+    let registration = DbRegistration {
+        engine: "sqlite".to_owned(),
+        url: format!("{name}.db"),
+        ..DbRegistration::default()
+    };
+    rig.client.db().register(&name, &registration).await?;
+    let table = DbStatement::new(columns, vec![]);
+    rig.client.db().execute(&name, &table).await?;
+    Ok(name)
+}
+
+fn fenced<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>> {
+    Box::pin(async move {
+        let (locks, name) = (rig.client.lock(), rig.name("fenced"));
+        let database = database(rig, "CREATE TABLE decisions (who TEXT NOT NULL)").await?;
+        let ask = [LockAsk::exclusive(&name)];
+        let decide = async |who: &str, fence: Fence| {
+            let sql = "INSERT INTO decisions (who) VALUES (?)";
+            let step = DbStep::new(sql, vec![DbValue::Text(who.to_owned())]);
+            let options = DbTransactionOptions {
+                fence: Some(fence),
+                ..DbTransactionOptions::default()
+            };
+            rig.client
+                .db()
+                .transaction(&database, &[step], &options)
+                .await
+        };
+        let first = locks.hold(&ask, HoldOptions::default()).await?;
+        log.outcome(decide("first", first.fence(&name)?).await, |done| {
+            done.attempts
+        });
+        // The first one is stopped for longer than its lease, as far as it knows.
+        locks.force_release(&name, None, "a test").await?;
+        let second = locks.hold(&ask, HoldOptions::default()).await?;
+        log.outcome(decide("second", second.fence(&name)?).await, |done| {
+            done.attempts
+        });
+        log.outcome(decide("first", first.fence(&name)?).await, |done| {
+            done.attempts
+        });
+        if let Err(error) = first.fence("another") {
+            log.refusal(&error);
+        }
+        let count = DbStatement::new("SELECT who FROM decisions", vec![]);
+        log.note(rig.client.db().query(&database, &count).await?.rows.len());
+        second.release().await?;
+        Ok(())
+    })
+}
+
+/// Writers at once, and changes of each.
+const WRITERS: usize = 4;
+const CHANGES: usize = 10;
+
+fn optimistic<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>> {
+    Box::pin(async move {
+        let client = &rig.client;
+        let database = database(
+            rig,
+            "CREATE TABLE versions (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, version INTEGER NOT NULL)",
+        )
+        .await?;
+        let row = DbStatement::new("INSERT INTO versions VALUES (1, 0, 1)", vec![]);
+        client.db().execute(&database, &row).await?;
+        let key = rig.name("counter");
+        let patient = RetryPolicy {
+            attempts_max: 200,
+            ..conflict_policy()
+        };
+        let read = DbStatement::new("SELECT n, version FROM versions WHERE id = 1", vec![]);
+        let write = async || -> Result<()> {
+            for _ in 0..CHANGES {
+                let add = |found: Option<&CacheValue>| {
+                    let text =
+                        found.map(|found| String::from_utf8_lossy(&found.value).into_owned());
+                    let number: u64 = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+                    Some((number + 1).to_string().into())
+                };
+                let options = SetOptions::default();
+                client
+                    .cache()
+                    .update("lock-scenarios", &key, &options, patient, add)
+                    .await?;
+                let next = |found: &DbResult| {
+                    let values = &found.rows.first()?.values;
+                    let (Some(DbValue::Int(n)), Some(DbValue::Int(version))) =
+                        (values.first(), values.get(1))
+                    else {
+                        return None;
+                    };
+                    let sql = "UPDATE versions SET n = ?, version = ? WHERE id = 1 AND version = ?";
+                    let to = [n + 1, version + 1, *version].map(DbValue::Int);
+                    Some(vec![DbStep::new(sql, to.to_vec()).changing(1)])
+                };
+                let options = DbTransactionOptions::default();
+                client
+                    .db()
+                    .update(&database, &read, &options, patient, next)
+                    .await?;
+            }
+            Ok(())
+        };
+        let writers = futures::future::try_join_all((0..WRITERS).map(|_| write()));
+        writers.await?;
+        let cached = client.cache().get("lock-scenarios", &key).await?;
+        log.note(cached.map(|found| String::from_utf8_lossy(&found.value).into_owned()));
+        let stored = client.db().query(&database, &read).await?;
+        let cell = stored.rows.first().and_then(|row| row.values.first());
+        log.note(match cell {
+            Some(DbValue::Int(n)) => *n,
+            _ => -1,
+        });
+        let conflicts = client.conflicts();
+        log.note(conflicts.met > 0 && conflicts.given_up == 0);
         Ok(())
     })
 }

@@ -62,7 +62,7 @@ impl Plane {
     }
 
     /// Reads all pages of a statement over this run.
-    async fn rows(&self, sql: &str) -> Result<Vec<Vec<DbValue>>> {
+    pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Vec<DbValue>>> {
         let mut rows = Vec::new();
         let mut cursor = None;
         loop {
