@@ -38,10 +38,12 @@ pub struct Principal {
 pub struct TraceContext {
     /// Id of the whole trace; never zero.
     pub trace_id: [u8; 16],
-    /// Id of the caller's span; never zero.
+    /// Id of the caller's span, or of the first span of a trace that began here; never zero.
     pub parent_id: [u8; 8],
     /// Flags; bit 0 says that the caller sampled.
     pub flags: u8,
+    /// Whether the trace began here: no caller sent one.
+    pub begun_here: bool,
 }
 
 impl TraceContext {
@@ -73,6 +75,7 @@ impl TraceContext {
             trace_id,
             parent_id,
             flags: u8::from_str_radix(flags, 16).ok()?,
+            begun_here: false,
         })
     }
 
@@ -89,6 +92,7 @@ impl TraceContext {
             trace_id,
             parent_id,
             flags: 0,
+            begun_here: true,
         }
     }
 

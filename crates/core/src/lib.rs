@@ -26,8 +26,8 @@ pub use fence::{Fence, FenceName, FenceToken};
 pub use ids::{CredentialId, OperationId, PrincipalId, Resource, TenantId};
 pub use page::{Cursor, Page, PageLimit};
 pub use seams::{
-    AuditEvent, AuditOutcome, AuditSink, CredentialDirectory, CredentialLookup, MetricSink,
-    StoredCredential,
+    AuditEvent, AuditOutcome, AuditSink, CallEnd, CallSpan, CredentialDirectory, CredentialLookup,
+    MetricSink, StoredCredential, TraceSink,
 };
 pub use secret::SecretString;
 pub use wide::WideInt;

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use crate::caller::{Caller, Principal, RoleName};
+use crate::caller::{Caller, Principal, RoleName, TraceContext};
 use crate::clock::TimestampMs;
 use crate::context::Transport;
-use crate::error::{ErrorCode, Result};
-use crate::ids::{CredentialId, OperationId, Resource, TenantId};
+use crate::error::{ErrorCode, Outcome, Result};
+use crate::ids::{CredentialId, OperationId, PrincipalId, Resource, TenantId};
 
 /// How an audited operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,44 @@ pub trait MetricSink: Send + Sync + 'static {
     fn observe(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64);
     /// Sets a gauge.
     fn set(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64);
+}
+
+/// How a call ended, for its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// It was done.
+    Done,
+    /// It was refused or failed, with what is known of its effect.
+    Failed(ErrorCode, Outcome),
+    /// Its caller went away first.
+    Cancelled,
+}
+
+/// One call that passed the gate, as a span of a trace.
+#[derive(Clone, Debug)]
+pub struct CallSpan<'a> {
+    /// What was asked for.
+    pub operation: OperationId,
+    /// The way in.
+    pub transport: Transport,
+    /// Whose data it is.
+    pub tenant: &'a TenantId,
+    /// Who asked.
+    pub principal: &'a PrincipalId,
+    /// The trace: the caller's span is the parent, unless the trace began here.
+    pub trace: &'a TraceContext,
+    /// When it ended.
+    pub ended_at: TimestampMs,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// How it ended.
+    pub end: CallEnd,
+}
+
+/// Where spans of calls go. Never blocks and never fails a request.
+pub trait TraceSink: Send + Sync + 'static {
+    /// Takes the span of a call that has ended.
+    fn record(&self, span: &CallSpan<'_>);
 }
 
 /// A credential as it is stored: never its secret, only that secret's SHA-256.

@@ -35,7 +35,7 @@ impl Gate {
         Fut: Future<Output = Result<T, E>>,
         E: Into<Error>,
     {
-        let meter = Meter::start(self, operation, session.transport);
+        let meter = Meter::start(self, operation, session);
         let span = tracing::info_span!(
             "operation",
             operation = operation.id.as_str(),
@@ -47,7 +47,7 @@ impl Gate {
             .instrument(span)
             .await
             .map_err(|error| present(error, session, operation));
-        meter.finish(result.as_ref().err().map(Error::code));
+        meter.finish(result.as_ref().err());
         result
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plinth_core::access::AccessDirectory;
 use plinth_core::{
     AuditSink, Caller, MetricSink, OperationId, Resource, Result, SecretString, SharedClock,
-    TraceContext, Transport,
+    TraceContext, TraceSink, Transport,
 };
 use plinth_resilience::{Bulkhead, KeyedLimiter, RateLimit};
 use plinth_security::{Decision, Pattern, RoleBook};
@@ -29,6 +29,8 @@ pub struct GateParts {
     pub audit: Arc<dyn AuditSink>,
     /// Where its numbers go.
     pub metrics: Arc<dyn MetricSink>,
+    /// Where spans of its calls go; `None` where nobody wants them.
+    pub traces: Option<Arc<dyn TraceSink>>,
     /// What time it is.
     pub clock: SharedClock,
 }
@@ -39,6 +41,7 @@ pub struct Gate {
     pub(crate) directory: Arc<dyn AccessDirectory>,
     pub(crate) audit: Arc<dyn AuditSink>,
     pub(crate) metrics: Arc<dyn MetricSink>,
+    pub(crate) traces: Option<Arc<dyn TraceSink>>,
     pub(crate) clock: SharedClock,
     pub(crate) credentials: CredentialCache,
     pub(crate) bad_keys: KeyedLimiter<IpAddr>,
@@ -78,6 +81,7 @@ impl Gate {
             directory: parts.directory,
             audit: parts.audit,
             metrics: parts.metrics,
+            traces: parts.traces,
             clock: parts.clock,
             background: TaskTracker::new(),
         })

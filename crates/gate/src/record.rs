@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use plinth_core::{
-    AuditEvent, AuditOutcome, Error, ErrorClass, ErrorCode, MetricSink, Outcome, Result, Transport,
+    AuditEvent, AuditOutcome, CallEnd, CallSpan, Error, ErrorClass, ErrorCode, MetricSink, Outcome,
+    Result,
 };
 
 use crate::catalogue::{AuditRule, Operation, ops};
@@ -19,7 +20,7 @@ const OUTCOME_RECORD_MS_MAX: u64 = 5_000;
 pub(crate) struct Meter<'a> {
     gate: &'a Gate,
     operation: &'static Operation,
-    transport: Transport,
+    session: &'a Session,
     started_ns: u64,
     ended: bool,
 }
@@ -28,44 +29,63 @@ impl<'a> Meter<'a> {
     pub(crate) fn start(
         gate: &'a Gate,
         operation: &'static Operation,
-        transport: Transport,
+        session: &'a Session,
     ) -> Self {
         Self {
             gate,
             operation,
-            transport,
+            session,
             started_ns: gate.clock.monotonic_ns(),
             ended: false,
         }
     }
 
     /// Writes the call down under code 0 or that of its error.
-    pub(crate) fn finish(mut self, error: Option<ErrorCode>) {
-        match error {
-            None => self.write("0"),
-            Some(code) => self.write(&code.number().to_string()),
+    pub(crate) fn finish(mut self, error: Option<&Error>) {
+        self.write(match error {
+            None => CallEnd::Done,
+            Some(error) => CallEnd::Failed(error.code(), error.outcome()),
+        });
+    }
+
+    fn write(&mut self, end: CallEnd) {
+        self.ended = true;
+        let now_ns = self.gate.clock.monotonic_ns();
+        let elapsed_ns = now_ns.saturating_sub(self.started_ns);
+        match end {
+            CallEnd::Done => self.count("0", elapsed_ns),
+            CallEnd::Failed(code, _) => self.count(&code.number().to_string(), elapsed_ns),
+            CallEnd::Cancelled => self.count("cancelled", elapsed_ns),
         }
+        let Some(traces) = &self.gate.traces else {
+            return;
+        };
+        let caller = &self.session.caller;
+        traces.record(&CallSpan {
+            operation: self.operation.id,
+            transport: self.session.transport,
+            tenant: &caller.tenant,
+            principal: &caller.principal.id,
+            trace: &caller.trace,
+            ended_at: self.gate.clock.now(),
+            elapsed_ns,
+            end,
+        });
     }
 
     #[expect(
         clippy::cast_precision_loss,
         reason = "a duration in nanoseconds is exact in 53 bits for a hundred days"
     )]
-    fn write(&mut self, code: &str) {
-        self.ended = true;
+    fn count(&self, code: &str, elapsed_ns: u64) {
         let metrics: &dyn MetricSink = &*self.gate.metrics;
         let operation = ("operation", self.operation.id.as_str());
-        let transport = ("transport", self.transport.as_str());
+        let transport = ("transport", self.session.transport.as_str());
         metrics.add(
             "plinth_operations_total",
             &[operation, ("code", code), transport],
             1,
         );
-        let elapsed_ns = self
-            .gate
-            .clock
-            .monotonic_ns()
-            .saturating_sub(self.started_ns);
         metrics.observe(
             "plinth_operation_duration_seconds",
             &[operation, transport],
@@ -77,7 +97,7 @@ impl<'a> Meter<'a> {
 impl Drop for Meter<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.write("cancelled");
+            self.write(CallEnd::Cancelled);
         }
     }
 }

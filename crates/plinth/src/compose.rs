@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::data_dir::DataDir;
 use crate::settings::Settings;
+use crate::traces::Traces;
 
 /// The file of the control plane.
 const CONTROL_FILE: &str = "control.db";
@@ -62,6 +63,7 @@ pub(crate) struct Plinth {
     database: Arc<DatabaseService>,
     lock: Arc<LockService>,
     metrics: Arc<OwnMetrics>,
+    traces: Option<Arc<Traces>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -112,7 +114,8 @@ impl Plinth {
         let database = open_database(settings, place, &handles, definitions)?;
         let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
         let lock = open_lock(settings, place, keeping, &handles, epochs).await?;
-        let (gate, access) = open_gate(settings, &handles, control, &audit)?;
+        let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
+        let (gate, access) = open_gate(settings, &handles, control, &audit, traces.clone())?;
         let first_keys = access
             .bootstrap()
             .await
@@ -129,6 +132,7 @@ impl Plinth {
             database,
             lock,
             metrics: handles.metrics,
+            traces,
             tasks,
             stop,
         })
@@ -187,6 +191,9 @@ impl Plinth {
         self.lock.close().await;
         self.monitor.close().await;
         self.gate.close().await;
+        if let Some(traces) = self.traces {
+            traces.close().await;
+        }
         self.audit.close().await;
         self.tasks.wait().await;
     }
@@ -211,7 +218,7 @@ impl Offline {
         let handles = Handles::new();
         let control = open_control(settings, place, &Keeping::Files, &handles).await?;
         let audit = open_audit(settings, place, &Keeping::Files, &handles).await?;
-        let (gate, access) = open_gate(settings, &handles, control, &audit)?;
+        let (gate, access) = open_gate(settings, &handles, control, &audit, None)?;
         Ok(Self {
             access,
             audit,
@@ -233,6 +240,7 @@ fn open_gate(
     handles: &Handles,
     control: Arc<ControlStore>,
     audit: &Arc<AuditService>,
+    traces: Option<Arc<Traces>>,
 ) -> Result<(Arc<Gate>, Arc<AccessService>)> {
     let roles = Arc::new(settings.access.separation.role_book());
     let gate = Arc::new(Gate::new(GateParts {
@@ -241,6 +249,7 @@ fn open_gate(
         directory: Arc::clone(&control) as _,
         audit: Arc::clone(audit) as _,
         metrics: handles.sink(),
+        traces: traces.map(|traces| traces as _),
         clock: Arc::clone(&handles.clock),
     })?);
     let access = Arc::new(AccessService::new(

@@ -6,6 +6,7 @@ mod data_dir;
 mod logs;
 mod serve;
 mod settings;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::Output;
 use crate::logs::LogSettings;
+use crate::traces::TraceSettings;
 
 /// Where settings are read from when no file is named.
 pub(crate) const FILE_DEFAULT: &str = "plinth.toml";
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) outbound: OutboundSettings,
     /// The log of the process.
     pub(crate) log: LogSettings,
+    /// Spans of requests.
+    pub(crate) trace: TraceSettings,
     /// The end of the process.
     pub(crate) shutdown: ShutdownSettings,
 }
@@ -77,6 +80,7 @@ impl Default for Settings {
             lock: LockSettings::default(),
             outbound: OutboundSettings::default(),
             log: LogSettings::default(),
+            trace: TraceSettings::default(),
             shutdown: ShutdownSettings::default(),
         }
     }
@@ -173,6 +177,7 @@ impl Settings {
         self.audit.check()?;
         self.thrift.validate()?;
         self.log.parse_filter()?;
+        self.trace.validate()?;
         let url = self.control.url.as_str();
         if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("mysql://") {
             bail!(

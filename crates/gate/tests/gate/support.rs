@@ -323,6 +323,7 @@ impl World {
             directory: directory.clone(),
             audit: audit.clone(),
             metrics: metrics.clone(),
+            traces: None,
             clock: clock.clone(),
         })
         .expect("good settings");

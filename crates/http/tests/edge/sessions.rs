@@ -90,6 +90,7 @@ async fn guarded() -> (TestServer, String) {
         directory: Arc::clone(&control) as _,
         audit: Arc::new(Unread),
         metrics: Arc::new(Unread),
+        traces: None,
         clock: Arc::clone(&clock),
     })
     .expect("a gate");

@@ -9,6 +9,7 @@ use syn::{Expr, ExprLit, Fields, Item, Lit, Meta, Type};
 const SOURCES: &[&str] = &[
     "crates/plinth/src/settings.rs",
     "crates/plinth/src/logs.rs",
+    "crates/plinth/src/traces.rs",
     "crates/http/src/settings.rs",
     "crates/rpc/src/settings.rs",
     "crates/gate/src/settings.rs",

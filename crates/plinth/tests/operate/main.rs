@@ -9,6 +9,8 @@
 )]
 
 mod control_database;
+mod log_levels;
 mod recovery;
 mod separation;
 mod tool;
+mod traces;

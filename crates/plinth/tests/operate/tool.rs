@@ -58,6 +58,13 @@ pub(crate) async fn serve(data_dir: &Path, settings: &[(&str, &str)]) -> Server 
     Server::start(binary(), &options).await.expect("starts")
 }
 
+/// An HTTP client of no particular house.
+pub(crate) fn http() -> reqwest::Client {
+    // It fails only where a test before has done it already.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
