@@ -309,6 +309,36 @@ async fn a_silent_connection_ends_and_a_slow_frame_is_refused() {
 }
 
 #[tokio::test]
+async fn a_silence_is_counted_from_the_last_call() {
+    const IDLE: Duration = Duration::from_millis(1_000);
+    let limits = CodecLimits {
+        idle_timeout: IDLE,
+        ..limits()
+    };
+    let method = schema("Health");
+    let message = call(method, &smallest(method.request), WireProtocol::Binary);
+    let frame = wrap(&message, Transport::Framed, &[]);
+    let (mut client, server) = tokio::io::duplex(1_024);
+    let mut decoder = decoder(server, limits);
+    // Two pauses that together are longer than the time-out.
+    let calls = async {
+        for _ in 0..2 {
+            tokio::time::sleep(IDLE * 6 / 10).await;
+            client.write_all(&frame).await.expect("room");
+        }
+    };
+    let answers = async {
+        for _ in 0..2 {
+            assert!(next(&mut decoder).await.0.is_call());
+        }
+    };
+    tokio::join!(calls, answers);
+    let silent = std::time::Instant::now();
+    assert!(matches!(next(&mut decoder).await.0, Outcome::End));
+    assert!(silent.elapsed() >= IDLE, "{:?}", silent.elapsed());
+}
+
+#[tokio::test]
 async fn large_frames_wait_for_their_share_of_memory() {
     const FRAME_BYTES: usize = 1024 * 1024;
     let settings = plinth_rpc::RpcSettings {

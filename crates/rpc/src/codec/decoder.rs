@@ -1,14 +1,16 @@
 //! Finds the messages of a connection: which transport, which protocol, where one ends.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use faststr::FastStr;
 use pilota::thrift::{TMessageIdentifier, TMessageType, ThriftException};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use volo_thrift::codec::Decoder;
 use volo_thrift::codec::default::framed::HasFramed;
 use volo_thrift::codec::default::ttheader::{HasTTHeader, ProtocolId};
@@ -36,6 +38,9 @@ pub struct CheckedDecoder<R> {
     limits: CodecLimits,
     /// Its share of the receiving budget while a large frame is in memory.
     share: Option<OwnedSemaphorePermit>,
+    /// Wakes a silent connection. Set anew only when it has fired: a timer that was set for each call would cost every call a
+    /// turn at the lock of the runtime's timers.
+    silence: Option<Pin<Box<Sleep>>>,
     /// The envelope of a decoded message can only be made through a context; the real one belongs to the server.
     scratch: ServerContext,
 }
@@ -64,6 +69,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
             buffer: BytesMut::new(),
             limits,
             share: None,
+            silence: None,
             scratch: ServerContext::default(),
         }
     }
@@ -72,6 +78,33 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
     async fn fill(&mut self) -> io::Result<bool> {
         self.buffer.reserve(READ_BYTES);
         Ok(self.reader.read_buf(&mut self.buffer).await? > 0)
+    }
+
+    /// Reads once. `Ok(false)` is the end of the connection, or a silence of the idle time-out.
+    async fn wait(&mut self) -> io::Result<bool> {
+        let until = Instant::now() + self.limits.idle_timeout;
+        let mut silence = self
+            .silence
+            .take()
+            .unwrap_or_else(|| Box::pin(sleep_until(until)));
+        let read = {
+            let mut fill = pin!(self.fill());
+            loop {
+                tokio::select! {
+                    biased;
+                    read = &mut fill => break read,
+                    // It was set after an earlier call.
+                    () = &mut silence => {
+                        if Instant::now() >= until {
+                            break Ok(false);
+                        }
+                        silence.as_mut().reset(until);
+                    }
+                }
+            }
+        };
+        self.silence = Some(silence);
+        read
     }
 
     /// Reads until so many bytes are there.
@@ -326,18 +359,27 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> Decoder for CheckedDecoder<R>
     ) -> Result<Option<ThriftMessage<M>>, ThriftException> {
         self.release();
         if self.buffer.is_empty() {
-            match timeout(self.limits.idle_timeout, self.fill()).await {
-                Ok(Ok(true)) => {}
+            match self.wait().await {
+                Ok(true) => {}
                 // A client that leaves, and one that is silent for too long, both end quietly.
-                Ok(Ok(false)) | Err(_) => return Ok(None),
-                Ok(Err(error)) => return Err(error.into()),
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(error.into()),
             }
         }
-        let received = match timeout(self.limits.frame_timeout, self.receive()).await {
+        let frame_timeout = self.limits.frame_timeout;
+        let received = {
+            let mut receive = pin!(self.receive());
+            // Most frames are there whole by now, and need no timer.
+            match futures::poll!(&mut receive) {
+                Poll::Ready(received) => Ok(received),
+                Poll::Pending => timeout(frame_timeout, receive).await,
+            }
+        };
+        let received = match received {
             Ok(Ok(received)) => received,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
-                let most = self.limits.frame_timeout.as_millis();
+                let most = frame_timeout.as_millis();
                 Received::broken(&format!("the frame took longer than {most} ms"))
             }
         };
