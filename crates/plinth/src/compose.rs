@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::data_dir::DataDir;
 use crate::settings::Settings;
 use crate::traces::Traces;
+use crate::watch::{Watch, WatchedFile};
 
 /// The file of the control plane.
 const CONTROL_FILE: &str = "control.db";
@@ -114,6 +115,8 @@ impl Plinth {
         let database = open_database(settings, place, &handles, definitions)?;
         let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
         let lock = open_lock(settings, place, keeping, &handles, epochs).await?;
+        let watch = watch(settings, place, keeping, &handles, &control)?;
+        tasks.spawn(watch.until(stop.clone()));
         let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
         let (gate, access) = open_gate(settings, &handles, control, &audit, traces.clone())?;
         let first_keys = access
@@ -270,6 +273,39 @@ fn location(place: &DataDir, keeping: &Keeping, file: &str) -> EngineLocation {
     }
 }
 
+/// What is looked at while the instance runs: what lies in memory cannot go.
+fn watch(
+    settings: &Settings,
+    place: &DataDir,
+    keeping: &Keeping,
+    handles: &Handles,
+    control: &Arc<ControlStore>,
+) -> Result<Watch> {
+    let component = handles.health.essential_component("control");
+    let file = |component, name: &str| {
+        let path = place.path().join(name);
+        WatchedFile::new(component, path).with_context(|| format!("cannot look at {name}"))
+    };
+    let (mut control_file, mut files) = (None, Vec::new());
+    if matches!(keeping, Keeping::Files) {
+        if settings.control.url.is_empty() {
+            control_file = Some(file(component.clone(), CONTROL_FILE)?);
+        }
+        for (part, name) in [
+            ("queue", QUEUE_FILE),
+            ("monitor", MONITOR_FILE),
+            ("lock", LOCK_FILE),
+        ] {
+            files.push(file(handles.health.component(part), name)?);
+        }
+    }
+    Ok(Watch {
+        control: (Arc::clone(control), component),
+        control_file,
+        files,
+    })
+}
+
 async fn open_control(
     settings: &Settings,
     place: &DataDir,
@@ -285,7 +321,10 @@ async fn open_control(
         Keeping::Files => settings.control.url.clone(),
     };
     let store = ControlStore::open(&url, Arc::clone(&handles.clock)).await;
-    handles.health.essential_component("control").up();
+    let component = handles.health.essential_component("control");
+    if settings.control.url.is_empty() {
+        component.up();
+    }
     Ok(Arc::new(store.context("cannot open the control plane")?))
 }
 

@@ -7,6 +7,7 @@ mod logs;
 mod serve;
 mod settings;
 mod traces;
+mod watch;
 
 use std::process::ExitCode;
 

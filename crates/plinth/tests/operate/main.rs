@@ -9,6 +9,7 @@
 )]
 
 mod control_database;
+mod health;
 mod log_levels;
 mod recovery;
 mod separation;

@@ -16,6 +16,8 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT_ID: &str = "00f067aa0ba902b7";
 /// How long a span may take to come, in milliseconds.
 const SPAN_WAIT_MS_MAX: u64 = 20_000;
+/// Most spans that a test leaves unread.
+const SPANS_MAX: usize = 1_024;
 
 /// A span with the header of the request that it came in.
 struct Received {
@@ -27,14 +29,14 @@ struct Received {
 /// A collector that keeps what it is sent.
 struct Collector {
     url: String,
-    spans: mpsc::UnboundedReceiver<Received>,
+    spans: mpsc::Receiver<Received>,
 }
 
 impl Collector {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let url = format!("http://{}/v1/traces", listener.local_addr().expect("bound"));
-        let (sender, spans) = mpsc::unbounded_channel();
+        let (sender, spans) = mpsc::channel(SPANS_MAX);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(take(stream, sender.clone()));
@@ -61,7 +63,7 @@ impl Collector {
 }
 
 /// Reads requests of one connection and answers each.
-async fn take(mut stream: TcpStream, sender: mpsc::UnboundedSender<Received>) {
+async fn take(mut stream: TcpStream, sender: mpsc::Sender<Received>) {
     let mut bytes = Vec::new();
     loop {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
@@ -98,7 +100,7 @@ async fn take(mut stream: TcpStream, sender: mpsc::UnboundedSender<Received>) {
                 .flat_map(|scope| scope.spans)
             {
                 // A test that has ended takes no more.
-                let _test_ended = sender.send(Received {
+                let _test_ended = sender.try_send(Received {
                     head: head.clone(),
                     service: service.clone(),
                     span,
