@@ -185,6 +185,8 @@ impl CacheService {
         key: Key,
         kind: ChangeKind<Expiry>,
     ) -> Result<Changed, CacheError> {
+        // A change of an expiry stores no value.
+        let is_counted = !matches!(kind, ChangeKind::Expire { .. });
         let changes = vec![self.resolve(Change { key, kind })?];
         let space = space(context, namespace);
         let guard = Guard::unfenced(Atomicity::AllOrNothing);
@@ -198,7 +200,9 @@ impl CacheService {
             .into_iter()
             .next()
             .unwrap_or_else(|| Err(out_of_order()))?;
-        self.counters.of(&space.scope).changed(&changed);
+        if is_counted {
+            self.counters.of(&space.scope).changed(&changed);
+        }
         Ok(changed)
     }
 
