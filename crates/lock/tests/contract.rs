@@ -32,6 +32,27 @@ async fn check(location: impl Fn(&str) -> EngineLocation) {
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
+/// A regression: the task of a call took the end of a call that had its answer for a caller who had gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_grant_that_was_told_is_not_taken_back() {
+    let fixture = Fixture::sqlite(EngineLocation::Memory, &World::new()).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..4 {
+        let fixture = fixture.clone();
+        calls.spawn(async move {
+            let name = format!("lock-{number}");
+            for _ in 0..100 {
+                let grant = fixture.take(support::exclusive(&name), "one").await;
+                let grant = grant.expect("is free");
+                assert!(fixture.renew(&grant, "one").await, "was taken back");
+                assert!(fixture.release(&grant, "one").await, "was taken back");
+            }
+        });
+    }
+    calls.join_all().await;
+    fixture.service.close().await;
+}
+
 #[tokio::test]
 async fn sqlite_in_memory() {
     check(|_| EngineLocation::Memory).await;

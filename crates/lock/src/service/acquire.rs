@@ -13,6 +13,8 @@ use crate::graph;
 use crate::machine::{Ask, Command, Granted, Leaving, Queued, Reply};
 use crate::model::{Acquire, AcquireOne, AcquireReply, AcquireRequest, LockGrant, limits};
 
+/// Renewals in one lease of what is held while another lock is waited for.
+const RENEWALS_PER_LEASE: i64 = 3;
 /// Holders that a refusal names.
 const HOLDERS_TOLD_MAX: usize = 8;
 
@@ -74,9 +76,9 @@ impl Run {
     async fn finish(self, tell: oneshot::Sender<Result<AcquireReply, LockError>>) {
         let outcome = self.run().await;
         let granted = outcome.is_ok();
+        // Only an answer that nobody took is undone: a caller that has its answer goes away too.
         let untold = tell.send(outcome).is_err();
-        if granted && (untold || self.gone.is_cancelled()) {
-            // The caller never learned of it.
+        if granted && untold {
             self.undo(&self.request.locks).await;
         }
     }
@@ -99,7 +101,13 @@ impl Run {
         let waited_ms = self.inner.clock.monotonic_ms().saturating_sub(began);
         if grants.len() > 1 && waited_ms > 0 {
             // The leases of all begin when the last one is granted.
-            self.renew(&self.request.locks).await?;
+            match self.renew(&self.request.locks).await {
+                Ok(renewed) => grants = renewed,
+                Err(error) => {
+                    self.undo(&self.request.locks).await;
+                    return Err(error);
+                }
+            }
         }
         grants.sort_by_key(|(index, _)| *index);
         self.inner.count("lock_grants_total", grants.len());
@@ -167,8 +175,13 @@ impl Run {
                 self.refuse_circle(&key).await?;
             }
             checked = true;
-            match self.sleep(&waiting, queued, until).await {
-                Woken::Again => self.renew(held).await?,
+            match self.sleep(&waiting, queued, until, !held.is_empty()).await {
+                Woken::Again => {
+                    if let Err(error) = self.renew(held).await {
+                        self.abandon(&key).await;
+                        return Err(error);
+                    }
+                }
                 Woken::TimedOut => return self.last_look(lock, &key, until).await,
                 Woken::Ended => {
                     self.abandon(&key).await;
@@ -178,11 +191,23 @@ impl Run {
         }
     }
 
-    async fn sleep(&self, waiting: &crate::wakes::Waiting, queued: Queued, until: u64) -> Woken {
+    async fn sleep(
+        &self,
+        waiting: &crate::wakes::Waiting,
+        queued: Queued,
+        until: u64,
+        holds: bool,
+    ) -> Woken {
+        // What is held already must not end while the next one is waited for.
+        let longest_ms = if holds {
+            limits::PLACE_RENEW_MS.min(self.request.lease_ms / RENEWALS_PER_LEASE)
+        } else {
+            limits::PLACE_RENEW_MS
+        };
         let pause_ms = queued
             .recheck_ms
-            .unwrap_or(limits::PLACE_RENEW_MS)
-            .clamp(1, limits::PLACE_RENEW_MS);
+            .unwrap_or(longest_ms)
+            .clamp(1, longest_ms.max(1));
         let clock = &self.inner.clock;
         let recheck = clock
             .monotonic_ms()
@@ -266,16 +291,18 @@ impl Run {
         }
     }
 
-    /// Begins the leases anew that this attempt holds already. Errors: 2602 where one is lost.
-    async fn renew(&self, held: &[AcquireOne]) -> Result<(), LockError> {
+    /// Begins the leases anew that this attempt holds already; one that ended is taken again, under a new token, where it
+    /// is free. Errors: 2603 where one was lost to somebody else.
+    async fn renew(&self, held: &[AcquireOne]) -> Result<Vec<(usize, LockGrant)>, LockError> {
+        let mut grants = Vec::with_capacity(held.len());
         for lock in held {
             let key = self.key(lock);
             match self.inner.backend.apply(&key, self.ask(lock, None)).await? {
-                Reply::Granted(_) => {}
+                Reply::Granted(granted) => grants.push((lock.index, grant(lock, granted))),
                 _ => return Err(self.not_acquired(&key, 0).await),
             }
         }
-        Ok(())
+        Ok(grants)
     }
 
     async fn abandon(&self, key: &LockKey) {
