@@ -1,5 +1,6 @@
 //! Transactions whose connection breaks on the wire: before COMMIT nothing is applied; between COMMIT and its reply nobody
 //! knows, and a repeat with the same key finds out.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_database::DatabaseError;
