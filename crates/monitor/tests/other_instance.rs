@@ -5,7 +5,6 @@
     reason = "the helpers of a test fail by panicking, as the test does"
 )]
 
-#[cfg(test)]
 mod support;
 
 use std::sync::Arc;
