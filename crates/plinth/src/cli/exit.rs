@@ -70,7 +70,7 @@ fn tell(stderr: &mut impl std::io::Write, error: &ClientError) -> std::io::Resul
     Ok(())
 }
 
-fn hint(code: u16) -> Option<&'static str> {
+pub(super) fn hint(code: u16) -> Option<&'static str> {
     match code {
         1002 => Some("is PLINTH_KEY the key of this server, and neither expired nor revoked?"),
         1003 => Some("`plinth access who-am-i` shows what this key may do"),

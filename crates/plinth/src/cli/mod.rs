@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod cache;
 mod db;
+mod doctor;
 mod exit;
 mod health;
 mod lock;
@@ -19,7 +20,7 @@ use plinth_client::{Client, ClientSettings};
 
 pub(crate) use self::output::{Output, OutputFormat, Table};
 use crate::serve::ServeArguments;
-use crate::settings::SettingsCommand;
+use crate::settings::{PlaceArguments, SettingsCommand};
 
 /// The support plane of a backend: cache, message queue, metrics, audit log and database adviser in one binary.
 ///
@@ -96,6 +97,8 @@ enum Command {
     Access(access::AccessCommand),
     /// Show the health of the server and its dependencies
     Health,
+    /// Check settings, data directory, disk, ports and server, and say what to do
+    Doctor(PlaceArguments),
     /// Check or show settings
     #[command(subcommand)]
     Settings(SettingsCommand),
@@ -147,6 +150,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Db(command) => command.run(&context()?).await,
         Command::Lock(command) => Box::pin(command.run(&context()?)).await,
         Command::Access(command) => Box::pin(command.run(&context, output)).await,
+        Command::Doctor(place) => Box::pin(doctor::run(place, &context, output)).await,
         Command::Health => health::run(&context()?).await,
         Command::Settings(command) => command.run(output),
         Command::Openapi => output.text(&plinth_http::openapi_document().to_pretty_json()?),

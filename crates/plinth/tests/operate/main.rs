@@ -9,6 +9,7 @@
 )]
 
 mod control_database;
+mod doctor;
 mod health;
 mod log_levels;
 mod recovery;
