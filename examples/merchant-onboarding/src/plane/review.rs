@@ -55,11 +55,13 @@ impl Plane {
     async fn decide(&self, change: &StatusChange, reviewer: &str) -> Result<bool> {
         let lock = format!("application:{}", change.number);
         for round in 0.. {
+            let attempt = format!("{}.{round}", change.request_id(reviewer));
             let options = HoldOptions {
-                owner: Some(format!("{reviewer}:{}", change.number)),
+                // One owner for each attempt: the lease of an earlier one, whose release was lost, is waited for.
+                owner: Some(attempt.clone()),
                 lease_ms: LEASE_MS,
                 wait_ms: WAIT_MS,
-                attempt: Some(format!("{}.{round}", change.request_id(reviewer))),
+                attempt: Some(attempt),
                 ..HoldOptions::default()
             };
             let ask = [LockAsk::exclusive(&lock)];
