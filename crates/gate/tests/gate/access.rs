@@ -2,13 +2,12 @@
 
 use plinth_core::{CallContext, ErrorCode, IdempotencyKey, Result};
 use plinth_gate::access::{
-    BindRoleRequest, CreateKeyRequest, CreateTenantRequest, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN,
-    LABEL_BYTES_MAX, ListBindingsRequest, ListKeysRequest, ROLES_MAX, RevokeKeyRequest,
-    UnbindRoleRequest,
+    CreateKeyRequest, CreateTenantRequest, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, LABEL_BYTES_MAX,
+    ListBindingsRequest, ListKeysRequest, ROLES_MAX, RevokeKeyRequest,
 };
 
 use crate::pipeline::context_of;
-use crate::support::World;
+use crate::support::{World, bind, unbind};
 
 fn code<T>(result: Result<T>) -> Option<ErrorCode> {
     result.err().map(|error| error.code())
@@ -19,20 +18,6 @@ fn key_of(principal: &str, roles: &[&str]) -> CreateKeyRequest {
         principal: principal.to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         ..CreateKeyRequest::default()
-    }
-}
-
-fn bind(principal: &str, role: &str) -> BindRoleRequest {
-    BindRoleRequest {
-        principal: principal.to_owned(),
-        role: role.to_owned(),
-    }
-}
-
-fn unbind(principal: &str, role: &str) -> UnbindRoleRequest {
-    UnbindRoleRequest {
-        principal: principal.to_owned(),
-        role: role.to_owned(),
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use plinth_core::{CallContext, Error, ErrorCode, PrincipalId, TenantId};
 use plinth_gate::GateSettings;
 use plinth_gate::access::{
-    BindRoleRequest, CreateKeyRequest, CreateTenantRequest, RecoverRequest, Separation,
-    SeparationState, UnbindRoleRequest,
+    CreateKeyRequest, CreateTenantRequest, RecoverRequest, Separation, SeparationState,
 };
 use plinth_gate::catalogue::operations;
 
 use crate::pipeline::context_of;
-use crate::support::World;
+use crate::support::{World, bind, unbind};
 
 async fn separated() -> World {
     World::over(
@@ -39,20 +38,6 @@ async fn acting(world: &World, key: &str) -> CallContext {
 fn refusal(error: &Error) -> (ErrorCode, Option<&str>) {
     let field = error.violations().first().map(|found| found.field.as_str());
     (error.code(), field)
-}
-
-fn bind(principal: &str, role: &str) -> BindRoleRequest {
-    BindRoleRequest {
-        principal: principal.to_owned(),
-        role: role.to_owned(),
-    }
-}
-
-fn unbind(principal: &str, role: &str) -> UnbindRoleRequest {
-    UnbindRoleRequest {
-        principal: principal.to_owned(),
-        role: role.to_owned(),
-    }
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use plinth_core::{
     Principal, PrincipalId, Result, RoleName, SecretString, SharedClock, StoredCredential,
     TenantId, TimestampMs, Transport,
 };
-use plinth_gate::access::{AccessService, FirstKey, Separation};
+use plinth_gate::access::{
+    AccessService, BindRoleRequest, FirstKey, Separation, UnbindRoleRequest,
+};
 use plinth_gate::{Gate, GateParts, GateSettings, RequestMeta, Session};
 use plinth_security::SeededEntropy;
 
@@ -404,5 +406,21 @@ pub(crate) fn meta(key: Option<&str>) -> RequestMeta {
         trace: None,
         deadline_ms: None,
         idempotency_key: None,
+    }
+}
+
+/// Asks for a role to be given.
+pub(crate) fn bind(principal: &str, role: &str) -> BindRoleRequest {
+    BindRoleRequest {
+        principal: principal.to_owned(),
+        role: role.to_owned(),
+    }
+}
+
+/// Asks for a role to be taken.
+pub(crate) fn unbind(principal: &str, role: &str) -> UnbindRoleRequest {
+    UnbindRoleRequest {
+        principal: principal.to_owned(),
+        role: role.to_owned(),
     }
 }

@@ -69,7 +69,7 @@ impl DefinitionWatch {
                 }
                 Err(error) if !self.is_away => {
                     self.is_away = true;
-                    tracing::warn!(%error, "definitions of other instances are not seen for now");
+                    tracing::warn!(%error, "definitions of other instances are not seen until the control plane answers");
                 }
                 Err(_still_away) => {}
             }
