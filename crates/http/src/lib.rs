@@ -5,6 +5,7 @@
 //! * [`problem`] is how errors leave: RFC 9457, rendered in one place.
 //! * [`layers`] lists, once, what surrounds every request and why it stands where it stands.
 //! * [`server`] accepts connections: HTTP/1.1 and HTTP/2, TLS and mTLS, limits on time and number, drain.
+//! * `streams` follows an operation as server-sent events: messages as they come, answers as they change.
 //! * [`documents`] are the pages for people, all from the binary.
 //! * [`openapi`] completes the document that the routes registered.
 //!
@@ -21,6 +22,7 @@ pub mod routes;
 pub mod server;
 pub mod services;
 pub mod settings;
+mod streams;
 
 pub use openapi::openapi_document;
 pub use problem::{ApiResult, Problem, ProblemBody};

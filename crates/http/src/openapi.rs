@@ -13,6 +13,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody, ProblemField};
+use crate::streams::{EVENT_STREAM, Follows, view};
 
 /// The name of the security scheme: an API key as a bearer token.
 const SCHEME: &str = "api_key";
@@ -171,6 +172,9 @@ fn complete_operation(operation: &mut Operation) {
         SCHEME,
         [],
     )]);
+    if let Some(follows) = Follows::of(row) {
+        describe_stream(operation, follows);
+    }
     let parameters = operation.parameters.get_or_insert_with(Vec::new);
     for parameter in header_parameters(row) {
         parameters.push(RefOr::T(parameter));
@@ -188,6 +192,48 @@ fn complete_operation(operation: &mut Operation) {
             .responses
             .entry(status.to_owned())
             .or_insert_with(|| Ref::from_response_name(component_name(status)).into());
+    }
+}
+
+/// Says that an operation can be followed: what its stream is, and the header that sets its pace.
+fn describe_stream(operation: &mut Operation, follows: Follows) {
+    let words = match follows {
+        Follows::Messages => {
+            "With `accept: text/event-stream` it goes on until the caller leaves: each message is an event `message`, and \
+             `max` says how many may be unsettled at a time; `wait_ms` must be absent."
+        }
+        Follows::Views => {
+            "With `accept: text/event-stream` it is asked again and again: each answer that differs from the one before is \
+             an event `view`."
+        }
+    };
+    let more = "A turn that fails is an event `problem`, after which the stream ends unless the problem is retriable.";
+    let description = operation.description.take();
+    let description: Vec<String> = description
+        .into_iter()
+        .chain([format!("{words} {more}")])
+        .collect();
+    operation.description = Some(description.join("\n\n"));
+    if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
+        let events = ObjectBuilder::new().schema_type(Type::String).build();
+        let content = ContentBuilder::new().schema(Some(Schema::from(events)));
+        answer
+            .content
+            .insert(EVENT_STREAM.to_owned(), RefOr::T(content.build()));
+    }
+    if follows == Follows::Views {
+        let interval = header_parameter(
+            "X-Live-Interval-Ms",
+            "For a stream: the rest between two looks, in milliseconds. Default 1,000.",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(view::INTERVAL_MS_MIN))
+                .maximum(Some(view::INTERVAL_MS_MAX))
+                .build()
+                .into(),
+        );
+        let parameters = operation.parameters.get_or_insert_with(Vec::new);
+        parameters.push(RefOr::T(interval));
     }
 }
 

@@ -24,4 +24,4 @@ mod service;
 mod topology;
 
 pub use error::QueueError;
-pub use service::{QueueService, QueueServiceParts};
+pub use service::{Flow, QueueService, QueueServiceParts};

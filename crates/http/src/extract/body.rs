@@ -90,7 +90,7 @@ impl BodyLimits {
 /// Errors: 1007 past the size limit, 1009 past the shared budget, 1010 when it does not arrive in time, 1001 where
 /// it is encoded, or breaks off. The header is judged first, so that a lying or an honest length past the limit costs
 /// nothing.
-pub(super) async fn read_body(request: Request) -> Result<(HeaderMap, Bytes), Problem> {
+pub(crate) async fn read_body(request: Request) -> Result<(HeaderMap, Bytes), Problem> {
     let limits = request
         .extensions()
         .get::<BodyLimits>()

@@ -11,13 +11,14 @@ mod path;
 mod query;
 mod session;
 
-pub(crate) use body::BodyLimits;
+pub(crate) use body::{BodyLimits, read_body};
 pub use bytes::ApiBytes;
 pub use conditions::{Conditions, VersionCondition, version_tag};
 pub use json::ApiJson;
 pub use path::ApiPath;
 pub use query::ApiQuery;
 pub use session::ApiSession;
+pub(crate) use session::{session_of, single};
 
 use plinth_core::Error;
 

@@ -37,10 +37,14 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let meta = request_meta(parts)?;
         let gate = Arc::<Gate>::from_ref(state);
-        Ok(Self(gate.authenticate(meta).await?))
+        Ok(Self(session_of(parts, &gate).await?))
     }
+}
+
+/// Finds out who asks. Errors: 1001 naming a header, those of [`Gate::authenticate`].
+pub(crate) async fn session_of(parts: &Parts, gate: &Gate) -> Result<Session, Problem> {
+    Ok(gate.authenticate(request_meta(parts)?).await?)
 }
 
 /// Reads what the gate wants to know from the header.
@@ -61,7 +65,7 @@ fn request_meta(parts: &Parts) -> Result<RequestMeta> {
 }
 
 /// The text of a header that may stand at most once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);

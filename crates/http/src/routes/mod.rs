@@ -36,6 +36,7 @@
 //! * Versions: [`Conditions`](crate::extract::Conditions) for `If-Match`/`If-None-Match`,
 //!   [`version_tag`](crate::extract::version_tag) for `ETag`; in JSON they are [`plinth_core::WideInt`].
 //! * Long polls: `Target::…waiting_ms(wait_ms)`.
+//! * Streams of events are made around the routes, in `streams`; a handler knows nothing of them.
 
 mod access;
 mod audit;
@@ -46,12 +47,14 @@ mod monitor;
 mod queue;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::services::Services;
 use crate::settings::HttpSettings;
-use crate::{documents, layers, openapi, probes};
+use crate::streams::Streams;
+use crate::{documents, layers, openapi, probes, streams};
 
 /// The routes of the catalogue, without layers and without state.
 pub(crate) fn api() -> OpenApiRouter<Services> {
@@ -79,7 +82,9 @@ pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 8] {
 pub fn router(services: Services, settings: &HttpSettings) -> (Router, OpenApi) {
     let (routes, registered) = api().split_for_parts();
     let document = openapi::complete(registered);
+    let streams = Streams::new(services.clone());
     let routes = routes
+        .route_layer(from_fn_with_state(streams, streams::follow))
         .merge(documents::router(&document))
         .merge(probes::router(settings.metrics_open_to_loopback))
         .fallback(layers::not_found)

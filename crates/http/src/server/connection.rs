@@ -21,6 +21,7 @@ use super::Edge;
 use super::activity::Activity;
 use crate::extract::PeerAddress;
 use crate::layers::OverTls;
+use crate::streams::Lifetime;
 
 /// Serves one connection until it ends by itself, by its limits, or by the drain.
 pub(super) async fn run(stream: TcpStream, peer: SocketAddr, edge: &Edge) {
@@ -52,6 +53,7 @@ where
         router: edge.router.clone(),
         activity: activity.clone(),
         peer: PeerAddress(peer),
+        lifetime: Lifetime::new(edge.drain.clone(), edge.idle_timeout),
         over_tls,
     };
     let mut connection = pin!(edge.protocol.serve_connection(io, service));
@@ -109,6 +111,7 @@ struct EdgeService {
     router: Router,
     activity: Activity,
     peer: PeerAddress,
+    lifetime: Lifetime,
     over_tls: bool,
 }
 
@@ -121,6 +124,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let in_flight = self.activity.begin(request.version() == Version::HTTP_2);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.lifetime.clone());
         if self.over_tls {
             request.extensions_mut().insert(OverTls);
         }

@@ -14,5 +14,6 @@ mod health;
 mod log_levels;
 mod recovery;
 mod separation;
+mod streams;
 mod tool;
 mod traces;

@@ -153,7 +153,12 @@ impl QueueService {
         let items = receipts
             .into_iter()
             .zip(outcomes)
-            .map(|(receipt, outcome)| item(receipt, outcome))
+            .map(|(receipt, outcome)| {
+                if matches!(outcome, SettleOutcome::Settled) {
+                    self.inner.let_go(&receipt);
+                }
+                item(receipt, outcome)
+            })
             .collect();
         Ok(SettleReply { items })
     }
@@ -188,7 +193,7 @@ impl Inner {
         })
     }
 
-    fn find_subscription(
+    pub(super) fn find_subscription(
         &self,
         queue: &QueueKey,
         name: Option<&str>,
@@ -292,7 +297,7 @@ impl Drop for WaitGuard<'_> {
     }
 }
 
-fn check(field: &str, value: i64, least: i64, most: i64) -> Result<(), Error> {
+pub(super) fn check(field: &str, value: i64, least: i64, most: i64) -> Result<(), Error> {
     if value < least || value > most {
         return Err(Error::invalid(
             field,

@@ -2,6 +2,7 @@
 
 mod consume;
 mod define;
+mod flow;
 mod follow;
 mod look;
 mod publish;
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::consume::Waiting;
+pub use self::flow::Flow;
+use self::flow::Held;
 use self::push::Pushers;
 use crate::backend::{Backend, QueueKey};
 use crate::error::QueueError;
@@ -54,6 +57,7 @@ struct Inner {
     declaring: Semaphore,
     waiting: Mutex<Waiting>,
     waiting_total: AtomicUsize,
+    held: Held,
     pushers: Pushers,
     /// Ends waits and stops the pushers.
     cancel: CancellationToken,
@@ -84,6 +88,7 @@ impl QueueService {
             declaring: Semaphore::new(1),
             waiting: Mutex::default(),
             waiting_total: AtomicUsize::new(0),
+            held: Held::default(),
             pushers: Pushers::new(limits::WEBHOOKS_IN_FLIGHT_MAX),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -3,6 +3,7 @@
 mod define;
 mod deliver;
 mod fail;
+mod flow;
 mod look;
 mod publish;
 
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Behaviour> {
         define::LIST,
         deliver::LIST,
         fail::LIST,
+        flow::LIST,
         look::LIST,
         publish::LIST,
     ]
