@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod bench;
 mod cache;
 mod db;
 mod doctor;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use plinth_client::{Client, ClientSettings};
+use plinth_client::{Client, ClientSettings, RetryPolicy};
 
 pub(crate) use self::output::{Output, OutputFormat, Table};
 use crate::serve::ServeArguments;
@@ -95,6 +96,8 @@ enum Command {
     /// Tenants, API keys and roles
     #[command(subcommand)]
     Access(access::AccessCommand),
+    /// Measure a running server: rates and latencies of calls like those that services make
+    Bench(bench::BenchArguments),
     /// Show the health of the server and its dependencies
     Health,
     /// Check settings, data directory, disk, ports and server, and say what to do
@@ -137,7 +140,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
     let output = Output::new(cli.connection.output);
     let context = || -> Result<Context> {
         Ok(Context {
-            client: connect(&cli.connection)?,
+            client: connect(&cli.connection, RetryPolicy::default())?,
             output,
         })
     };
@@ -151,6 +154,15 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Lock(command) => Box::pin(command.run(&context()?)).await,
         Command::Access(command) => Box::pin(command.run(&context, output)).await,
         Command::Doctor(place) => Box::pin(doctor::run(place, &context, output)).await,
+        Command::Bench(arguments) => {
+            // A call that is made again would hide its failure and count its pauses.
+            let retry = RetryPolicy {
+                attempts_max: 1,
+                ..RetryPolicy::default()
+            };
+            let client = connect(&cli.connection, retry)?;
+            Box::pin(bench::run(arguments, &Context { client, output })).await
+        }
         Command::Health => health::run(&context()?).await,
         Command::Settings(command) => command.run(output),
         Command::Openapi => output.text(&plinth_http::openapi_document().to_pretty_json()?),
@@ -162,7 +174,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
     }
 }
 
-fn connect(connection: &Connection) -> Result<Client> {
+fn connect(connection: &Connection, retry: RetryPolicy) -> Result<Client> {
     let Some(key) = connection.api_key.as_deref() else {
         bail!(exit::Usage(
             "no API key: set PLINTH_KEY to the key that `plinth serve` printed at its first start"
@@ -176,6 +188,7 @@ fn connect(connection: &Connection) -> Result<Client> {
     };
     let settings = ClientSettings {
         timeout_ms: connection.timeout_ms,
+        retry,
         ..settings
     };
     Ok(Client::connect(settings)?)

@@ -8,6 +8,7 @@
     reason = "a broken fixture must fail the test"
 )]
 
+mod bench;
 mod control_database;
 mod doctor;
 mod health;
