@@ -13,7 +13,7 @@ use std::sync::Arc;
 use plinth_core::{CallContext, Deadline, MetricSink, SharedClock};
 use plinth_resilience::health::Component;
 use plinth_security::Entropy;
-use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions};
+use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, WriteCondition};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -193,6 +193,12 @@ impl AuditService {
     #[must_use]
     pub fn public_key(&self) -> String {
         self.integrator.verifier().text()
+    }
+
+    /// Whether the disk takes the records.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.sequencer.write_condition()
     }
 
     /// Signs what is durable a last time and closes the files. Calls that come later fail.

@@ -10,7 +10,7 @@ use plinth_resilience::BulkheadPermit;
 use plinth_security::Decision;
 use tracing::Instrument as _;
 
-use crate::catalogue::{AuditRule, Operation, Reach};
+use crate::catalogue::{AuditRule, Operation, Reach, ops};
 use crate::gate::{Gate, Session};
 use crate::record::{Meter, present};
 use crate::target::Target;
@@ -63,6 +63,12 @@ impl Gate {
         Fut: Future<Output = Result<T, E>>,
         E: Into<Error>,
     {
+        if session.directory_away && operation.id != ops::HEALTH_CHECK.id {
+            return Err(Error::new(
+                ErrorCode::DependencyUnavailable,
+                "the credential directory is away",
+            ));
+        }
         let deadline = deadline(session, operation, &target);
         let event = self.audit_event(session, operation, &target);
         let (context, _place) = match self.admit(session, operation, &target, deadline).await {

@@ -150,7 +150,12 @@ impl CredentialCache {
 
     /// Whether what is known may still be acted on.
     pub(crate) fn is_fresh(&self, known: &KnownKey, now_ms: u64) -> bool {
-        known.epoch == self.epoch() && now_ms.saturating_sub(known.checked_ms) < self.0.good_ms
+        self.is_within(known, now_ms, self.0.good_ms)
+    }
+
+    /// Whether a key was looked up less than so long ago, and no key or role has changed here since.
+    pub(crate) fn is_within(&self, known: &KnownKey, now_ms: u64, within_ms: u64) -> bool {
+        known.epoch == self.epoch() && now_ms.saturating_sub(known.checked_ms) < within_ms
     }
 
     pub(crate) fn is_refused(&self, key: &ApiKey, now_ms: u64) -> bool {

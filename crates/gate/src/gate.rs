@@ -143,6 +143,8 @@ pub struct Session {
     pub(crate) transport: Transport,
     pub(crate) deadline_ms: Option<u64>,
     pub(crate) idempotency_key: Option<String>,
+    /// The credential directory is away: the caller is who the key last was, and may ask for health alone.
+    pub(crate) directory_away: bool,
 }
 
 impl Session {

@@ -17,7 +17,9 @@ use plinth_outbound::OutboundClient;
 use plinth_queue::{QueueService, QueueServiceParts};
 use plinth_resilience::HealthRegistry;
 use plinth_security::{Entropy, SystemEntropy};
-use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation, Epochs};
+use plinth_store::{
+    ControlStore, Definitions, EngineLimits, EngineLocation, Epochs, WriteCondition,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,8 @@ const QUEUE_FILE: &str = "queue.db";
 const MONITOR_FILE: &str = "monitor.db";
 /// The file of the locks.
 const LOCK_FILE: &str = "lock.db";
+/// The file that makes audit records durable.
+const AUDIT_FILE: &str = "audit/audit.db";
 /// The directory of the audit log.
 const AUDIT_ROOM: &str = "audit";
 /// The directory of registered SQLite databases.
@@ -110,12 +114,20 @@ impl Plinth {
         let memory = MemoryCache::new(&settings.cache, Arc::clone(&handles.clock));
         tasks.spawn(Arc::clone(&memory).sweep_until(stop.clone()));
         handles.health.component("cache").up();
-        let queue = open_queue(settings, place, keeping, &handles, &definitions).await?;
-        let monitor = open_monitor(settings, place, keeping, &handles, &definitions).await?;
+        let (queue, queue_writes) =
+            open_queue(settings, place, keeping, &handles, &definitions).await?;
+        let (monitor, monitor_writes) =
+            open_monitor(settings, place, keeping, &handles, &definitions).await?;
         let database = open_database(settings, place, &handles, definitions)?;
         let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
-        let lock = open_lock(settings, place, keeping, &handles, epochs).await?;
-        let watch = watch(settings, place, keeping, &handles, &control)?;
+        let (lock, lock_writes) = open_lock(settings, place, keeping, &handles, epochs).await?;
+        let written = [
+            ("queue", QUEUE_FILE, queue_writes),
+            ("monitor", MONITOR_FILE, monitor_writes),
+            ("lock", LOCK_FILE, lock_writes),
+            ("audit.log", AUDIT_FILE, audit.write_condition()),
+        ];
+        let watch = watch(settings, place, keeping, &handles, &control, written)?;
         tasks.spawn(watch.until(stop.clone()));
         let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
         let (gate, access) = open_gate(settings, &handles, control, &audit, traces.clone())?;
@@ -280,6 +292,7 @@ fn watch(
     keeping: &Keeping,
     handles: &Handles,
     control: &Arc<ControlStore>,
+    written: [(&str, &str, WriteCondition); 4],
 ) -> Result<Watch> {
     let component = handles.health.essential_component("control");
     let file = |component, name: &str| {
@@ -291,12 +304,9 @@ fn watch(
         if settings.control.url.is_empty() {
             control_file = Some(file(component.clone(), CONTROL_FILE)?);
         }
-        for (part, name) in [
-            ("queue", QUEUE_FILE),
-            ("monitor", MONITOR_FILE),
-            ("lock", LOCK_FILE),
-        ] {
-            files.push(file(handles.health.component(part), name)?);
+        for (part, name, condition) in written {
+            let file = file(handles.health.component(part), name)?;
+            files.push(file.written_by(condition));
         }
     }
     Ok(Watch {
@@ -354,7 +364,7 @@ async fn open_queue(
     keeping: &Keeping,
     handles: &Handles,
     definitions: &Arc<dyn Definitions>,
-) -> Result<Arc<QueueService>> {
+) -> Result<(Arc<QueueService>, WriteCondition)> {
     let backend = plinth_queue::backend::embedded::EmbeddedBackend::open(
         plinth_queue::backend::embedded::EmbeddedOptions {
             location: location(place, keeping, QUEUE_FILE),
@@ -366,6 +376,7 @@ async fn open_queue(
     )
     .await
     .context("cannot open the queue")?;
+    let writes = backend.write_condition();
     let outbound = OutboundClient::new(settings.outbound.clone(), Arc::clone(&handles.clock))
         .context("cannot make the client for webhooks")?;
     let queue = QueueService::open(QueueServiceParts {
@@ -377,7 +388,7 @@ async fn open_queue(
     .await
     .context("cannot start the queue")?;
     handles.health.component("queue").up();
-    Ok(Arc::new(queue))
+    Ok((Arc::new(queue), writes))
 }
 
 async fn open_monitor(
@@ -386,7 +397,7 @@ async fn open_monitor(
     keeping: &Keeping,
     handles: &Handles,
     definitions: &Arc<dyn Definitions>,
-) -> Result<Arc<MonitorService>> {
+) -> Result<(Arc<MonitorService>, WriteCondition)> {
     let backend = plinth_monitor::backend::embedded::EmbeddedBackend::open(
         plinth_monitor::backend::embedded::EmbeddedOptions {
             location: location(place, keeping, MONITOR_FILE),
@@ -397,6 +408,7 @@ async fn open_monitor(
     )
     .await
     .context("cannot open the metrics")?;
+    let writes = backend.write_condition();
     let monitor = MonitorService::open(
         Arc::new(backend),
         Arc::clone(definitions),
@@ -406,7 +418,7 @@ async fn open_monitor(
     .await
     .context("cannot start the metrics")?;
     handles.health.component("monitor").up();
-    Ok(Arc::new(monitor))
+    Ok((Arc::new(monitor), writes))
 }
 
 fn open_database(
@@ -436,7 +448,7 @@ async fn open_lock(
     keeping: &Keeping,
     handles: &Handles,
     epochs: Arc<dyn Epochs>,
-) -> Result<Arc<LockService>> {
+) -> Result<(Arc<LockService>, WriteCondition)> {
     let wakes = Arc::new(Wakes::default());
     let backend = SqliteBackend::open(SqliteOptions {
         location: location(place, keeping, LOCK_FILE),
@@ -449,11 +461,13 @@ async fn open_lock(
     })
     .await
     .context("cannot open the locks")?;
+    let writes = backend.write_condition();
     handles.health.component("lock").up();
-    Ok(Arc::new(LockService::start(LockServiceParts {
+    let service = LockService::start(LockServiceParts {
         backend: Arc::new(backend),
         wakes,
         clock: Arc::clone(&handles.clock),
         metrics: handles.sink(),
-    })))
+    });
+    Ok((Arc::new(service), writes))
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use plinth_gate::access::FirstKey;
 use plinth_security::rbac::OWNER;
+use rustix::process::Signal;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -245,6 +246,9 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    /// Heard so that it does not end the process: a write past a limit on the size of files then fails like one to a full
+    /// disk.
+    _file_too_large: tokio::signal::unix::Signal,
 }
 
 /// Why serving ended, and the edges that still run.
@@ -259,6 +263,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _file_too_large: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
         })
     }
 

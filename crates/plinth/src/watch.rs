@@ -1,12 +1,12 @@
-//! Whether what the instance stands on is still there: the control database answers, and the files of the engines are those
-//! that were opened. Looked at while the server runs, so that its health turns within a second, both ways.
+//! Whether what the instance stands on is still there: the control database answers, the files of the engines are those
+//! that were opened, and the disk takes what is written to them. Looked at while the server runs, so that its health turns within a second, both ways.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plinth_resilience::health::Component;
-use plinth_store::ControlStore;
+use plinth_store::{ControlStore, WriteCondition};
 use tokio_util::sync::CancellationToken;
 
 /// Time between two looks, in milliseconds.
@@ -20,6 +20,8 @@ pub(crate) struct WatchedFile {
     path: PathBuf,
     /// Device and number of the file that was opened.
     identity: (u64, u64),
+    /// Whether the engine that writes it can.
+    writes: Option<WriteCondition>,
 }
 
 impl WatchedFile {
@@ -29,13 +31,27 @@ impl WatchedFile {
             component,
             identity: identity(&std::fs::metadata(&path)?),
             path,
+            writes: None,
         })
+    }
+
+    /// Watches the engine that writes the file as well.
+    pub(crate) fn written_by(mut self, condition: WriteCondition) -> Self {
+        self.writes = Some(condition);
+        self
     }
 
     async fn look(&self) {
         let name = self.path.file_name().unwrap_or_default().display();
         match tokio::fs::metadata(&self.path).await {
-            Ok(found) if identity(&found) == self.identity => self.component.up(),
+            Ok(found) if identity(&found) == self.identity => {
+                match self.writes.as_ref().and_then(WriteCondition::refusal) {
+                    None => self.component.up(),
+                    Some(why) => self.component.down(format!(
+                        "the disk refuses writes to {name} ({why}); what is there can be read; free or repair the disk"
+                    )),
+                }
+            }
             Ok(_other) => self.component.down(format!(
                 "{name} is another file than the one that was opened; put the old one back or restart"
             )),

@@ -22,6 +22,6 @@ pub mod memory;
 
 pub use control::ControlStore;
 pub use definitions::{Definition, DefinitionKind, Definitions, Expected};
-pub use engine::{Engine, EngineLimits, EngineLocation, EngineOptions, Migration};
+pub use engine::{Engine, EngineLimits, EngineLocation, EngineOptions, Migration, WriteCondition};
 pub use epochs::Epochs;
 pub use error::StoreError;

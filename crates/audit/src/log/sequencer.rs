@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use plinth_core::access::IdempotencyScope;
 use plinth_core::{SharedClock, WideInt};
-use plinth_store::{Engine, Migration, StoreError, idempotency};
+use plinth_store::{Engine, Migration, StoreError, WriteCondition, idempotency};
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::watch;
 
@@ -69,6 +69,12 @@ impl Sequencer {
             clock,
             durable: Arc::new(watch::Sender::new(size)),
         })
+    }
+
+    /// Whether the disk takes what is written.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.engine.write_condition()
     }
 
     /// Appends records at consecutive indices in one commit, or none of them; they are durable when this returns. A

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use plinth_core::{Error, ErrorCode};
+use plinth_core::{CallContext, Error, ErrorCode};
 use plinth_gate::access::{CreateKeyRequest, RevokeKeyRequest};
+use plinth_gate::catalogue::ops;
 use plinth_gate::{AddressLimit, GateSettings};
 use plinth_security::{ApiKey, SeededEntropy};
 
-use crate::pipeline::context_of;
+use crate::pipeline::{code_of, context_of, orders};
 use crate::support::{World, meta};
 
 fn finds(world: &World) -> usize {
@@ -181,11 +182,63 @@ async fn without_the_directory_known_keys_go_on_for_a_second_and_new_ones_wait()
     world.clock.advance_ms(999);
     assert!(world.authenticate(&world.owner_key).await.is_ok());
     world.clock.advance_ms(1);
-    let error = refusal(&world, &world.owner_key).await;
+    let error = refused_call(&world, &world.owner_key).await;
     assert_eq!(error.code(), ErrorCode::DependencyUnavailable);
     assert!(error.is_retriable());
     world.directory.down.store(false, Ordering::SeqCst);
-    assert!(world.authenticate(&world.owner_key).await.is_ok());
+    let session = world
+        .authenticate(&world.owner_key)
+        .await
+        .expect("is let in");
+    let code = code_of(&world, &session, &ops::CACHE_GET, orders()).await;
+    assert_eq!(code, None);
+}
+
+/// What stands in the way of a call, at the door or behind it.
+async fn refused_call(world: &World, key: &str) -> Error {
+    let session = match world.authenticate(key).await {
+        Ok(session) => session,
+        Err(error) => return error,
+    };
+    let call = async |_: CallContext| Ok::<_, Error>(());
+    let called = world.gate.call(&session, &ops::CACHE_GET, orders(), call);
+    called.await.expect_err("is refused")
+}
+
+#[tokio::test]
+async fn without_the_directory_a_key_that_was_good_lately_still_sees_the_health() {
+    let world = World::new().await;
+    let registry = plinth_resilience::HealthRegistry::new(world.clock.clone());
+    registry.essential_component("control").down("away");
+    registry.serve();
+    let operator = world.key_for("operator", &["operator"]).await;
+    let stranger = world.key_for("stranger", &["operator"]).await;
+    let revoked = world.key_for("revoked", &["operator"]).await;
+    for key in [&operator, &revoked] {
+        world.authenticate(key).await.expect("is let in");
+    }
+    world.directory.down.store(true, Ordering::SeqCst);
+    world.clock.advance_ms(599_999);
+    let session = world.authenticate(&operator).await.expect("is let in");
+    let reply = world.gate.health(&session, &registry).await;
+    let reply = reply.expect("answers");
+    assert_eq!(reply.status, "down");
+    assert_eq!(reply.components.expect("may see them")[0].name, "control");
+    for operation in [&ops::CACHE_GET, &ops::ACCESS_WHO_AM_I] {
+        let code = code_of(&world, &session, operation, orders()).await;
+        assert_eq!(code, Some(ErrorCode::DependencyUnavailable));
+    }
+    let unseen = refusal(&world, &stranger).await;
+    assert_eq!(unseen.code(), ErrorCode::DependencyUnavailable);
+    world.gate.credentials().forget_all();
+    let changed = refusal(&world, &revoked).await;
+    assert_eq!(changed.code(), ErrorCode::DependencyUnavailable);
+    world.directory.down.store(false, Ordering::SeqCst);
+    world.authenticate(&operator).await.expect("is let in");
+    world.directory.down.store(true, Ordering::SeqCst);
+    world.clock.advance_ms(600_000);
+    let late = refusal(&world, &operator).await;
+    assert_eq!(late.code(), ErrorCode::DependencyUnavailable);
 }
 
 #[tokio::test]

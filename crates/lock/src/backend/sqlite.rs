@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use plinth_core::{MetricSink, SharedClock, TenantId};
-use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, Epochs};
+use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, Epochs, WriteCondition};
 use tokio::sync::OnceCell;
 
 use self::work::Work;
@@ -82,6 +82,12 @@ impl SqliteBackend {
             locks_per_tenant_max: options.locks_per_tenant_max,
             is_file,
         })
+    }
+
+    /// Whether the disk takes what is written.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.engine.write_condition()
     }
 
     fn now(&self) -> Now {

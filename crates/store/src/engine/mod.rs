@@ -1,5 +1,6 @@
 //! One SQLite file with one writer that commits groups.
 
+mod condition;
 mod connection;
 mod job;
 mod readers;
@@ -20,6 +21,7 @@ use crate::error::StoreError;
 use job::{Access, Job, Task};
 use readers::Readers;
 
+pub use condition::WriteCondition;
 pub(crate) use connection::create_private;
 pub use schema::Migration;
 
@@ -80,6 +82,7 @@ struct Shared {
     limits: EngineLimits,
     metrics: Arc<dyn MetricSink>,
     commits: AtomicU64,
+    condition: WriteCondition,
 }
 
 /// A message to the writer thread.
@@ -142,6 +145,7 @@ impl Engine {
             limits,
             metrics,
             commits: AtomicU64::new(0),
+            condition: WriteCondition::default(),
         });
         let writer = writer::Writer::new(connection, receiver, Arc::clone(&shared), end);
         std::thread::Builder::new()
@@ -196,6 +200,12 @@ impl Engine {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk takes what is written, to be looked at while the engine runs.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.shared.condition.clone()
     }
 
     /// Finishes what is queued, writes the log back into the file and closes it. Later calls fail; closing again waits

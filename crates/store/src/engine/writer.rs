@@ -13,6 +13,9 @@ use super::job::{Access, Job, Ran};
 use super::{Message, Shared};
 use crate::error::StoreError;
 
+/// Time between two tries to write to a disk that refused, in milliseconds.
+const RETRY_EVERY_MS: u64 = 1_000;
+
 /// The one thread that writes.
 pub(super) struct Writer {
     connection: Connection,
@@ -43,15 +46,48 @@ impl Writer {
     pub(super) fn run(self) {
         let mut open = true;
         while open {
-            let first = match self.receiver.recv() {
+            let first = match self.next() {
                 Ok(Message::Run(job)) => job,
-                Ok(Message::Close) | Err(_) => break,
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.try_to_write();
+                    continue;
+                }
             };
             let mut group = Group::from([first]);
             open = self.gather(&mut group);
             self.commit_all(group);
         }
         self.finish();
+    }
+
+    /// The next message; a time-out where the disk refused and should be tried again.
+    fn next(&self) -> Result<Message, RecvTimeoutError> {
+        if self.shared.condition.is_refusing() {
+            let wait = Duration::from_millis(RETRY_EVERY_MS);
+            return self.receiver.recv_timeout(wait);
+        }
+        self.receiver
+            .recv()
+            .map_err(|_| RecvTimeoutError::Disconnected)
+    }
+
+    /// Writes what is there already once more, to find out whether the disk takes it.
+    fn try_to_write(&self) {
+        let (connection, engine) = (&self.connection, self.shared.name);
+        let tried = execute(connection, "BEGIN IMMEDIATE").and_then(|()| {
+            let version: i64 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            connection.pragma_update(None, "user_version", version)?;
+            execute(connection, "COMMIT")
+        });
+        match tried {
+            Ok(()) => self.shared.condition.takes(engine),
+            Err(cause) => {
+                self.roll_back();
+                self.shared.condition.failed(engine, &cause);
+            }
+        }
     }
 
     /// Adds what is waiting, up to the size of a group. Returns whether the engine is still open.
@@ -79,6 +115,7 @@ impl Writer {
     fn transact(&self, group: &mut Group) {
         let begun = Instant::now();
         if let Err(cause) = execute(&self.connection, "BEGIN IMMEDIATE") {
+            self.shared.condition.failed(self.shared.name, &cause);
             let cause = Arc::new(cause);
             settle_failed(group.drain(..), || StoreError::Begin(Arc::clone(&cause)));
             return;
@@ -93,6 +130,10 @@ impl Writer {
                 // A full disk or an I/O error makes SQLite roll the whole transaction back. The operation that met it
                 // keeps its own error; those before it are told that they are gone, those after it get a new
                 // transaction.
+                let why = "SQLite rolled a transaction back: the disk is full or fails";
+                self.shared
+                    .condition
+                    .refuses(self.shared.name, why.to_owned());
                 settle_failed(ran.into_iter(), || StoreError::GroupRolledBack);
                 if outcome == Ran::Kept {
                     job.fail(StoreError::GroupRolledBack);
@@ -151,6 +192,7 @@ impl Writer {
         let metrics = &self.shared.metrics;
         if let Err(cause) = execute(&self.connection, "COMMIT") {
             self.roll_back();
+            self.shared.condition.failed(self.shared.name, &cause);
             metrics.add("plinth_store_commit_failures_total", &labels, 1);
             tracing::error!(store.engine = self.shared.name, error = %cause, "a group commit failed");
             let cause = Arc::new(cause);
@@ -158,6 +200,10 @@ impl Writer {
             return;
         }
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
+        if self.shared.condition.is_refusing() {
+            // The group may have written nothing.
+            self.try_to_write();
+        }
         let operations = u32::try_from(ran.len()).unwrap_or(u32::MAX);
         for job in ran {
             job.settle();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use plinth_core::{MetricSink, SharedClock, TenantId};
-use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions};
+use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, WriteCondition};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
@@ -110,6 +110,12 @@ impl EmbeddedBackend {
             jobs,
             places: Arc::new(Semaphore::new(SAMPLES_QUEUED_MAX)),
         })
+    }
+
+    /// Whether the disk takes what is written.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.shared.engine.write_condition()
     }
 
     async fn send<T>(

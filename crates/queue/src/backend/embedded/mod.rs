@@ -21,7 +21,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use plinth_core::{MetricSink, Result as CoreResult, SharedClock};
 use plinth_security::Entropy;
-use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, idempotency};
+use plinth_store::{
+    Engine, EngineLimits, EngineLocation, EngineOptions, WriteCondition, idempotency,
+};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,6 +100,12 @@ impl EmbeddedBackend {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.engine.commits()
+    }
+
+    /// Whether the disk takes what is written.
+    #[must_use]
+    pub fn write_condition(&self) -> WriteCondition {
+        self.shared.engine.write_condition()
     }
 
     fn open_queue(&self, key: &QueueKey) -> Result<Arc<OpenQueue>, QueueError> {
