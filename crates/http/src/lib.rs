@@ -28,5 +28,5 @@ pub use openapi::openapi_document;
 pub use problem::{ApiResult, Problem, ProblemBody};
 pub use routes::router;
 pub use server::serve;
-pub use services::Services;
+pub use services::{Parts, Services};
 pub use settings::HttpSettings;

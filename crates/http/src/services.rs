@@ -1,5 +1,6 @@
 //! What the HTTP edge calls: the gate, one service for each block, and what the instance knows of itself.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -18,9 +19,27 @@ use plinth_resilience::HealthRegistry;
 /// those of the tenant that is named.
 pub type MetricsText = Arc<dyn Fn(Option<&TenantId>) -> String + Send + Sync>;
 
-/// The parts behind the routes. Cheap to clone: each is shared.
+/// What the routes call. Cheap to clone, which every request does.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<Parts>);
+
+impl Services {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Services {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts behind the routes.
+pub struct Parts {
     /// The one pipeline that every request passes.
     pub gate: Arc<Gate>,
     /// The `cache` block.

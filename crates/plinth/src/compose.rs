@@ -171,7 +171,7 @@ impl Plinth {
     /// What the HTTP edge calls.
     pub(crate) fn http_services(&self) -> plinth_http::Services {
         let (monitor, metrics) = (Arc::clone(&self.monitor), Arc::clone(&self.metrics));
-        plinth_http::Services {
+        plinth_http::Services::new(plinth_http::Parts {
             gate: Arc::clone(&self.gate),
             cache: Arc::clone(&self.cache),
             queue: Arc::clone(&self.queue),
@@ -188,7 +188,7 @@ impl Plinth {
                 }
                 text
             }),
-        }
+        })
     }
 
     /// Lets go who waits for something to happen, so that the edges can drain.
