@@ -22,6 +22,9 @@ const TIMEOUT_MS: &str = "x-request-timeout-ms";
 /// Largest answer that is read, in bytes: a page of the largest batch, in base64.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Stands for a URL that cannot be written; sending a request to it is refused before anything is sent.
+const UNNAMEABLE: &str = "";
+
 /// Connections to one Plinth over HTTP.
 pub(crate) struct HttpTransport {
     client: reqwest::Client,
@@ -71,8 +74,12 @@ impl HttpTransport {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        self.client
-            .request(method, url)
+        let begun = if segments.iter().all(|segment| can_stand_in_a_path(segment)) {
+            self.client.request(method, url)
+        } else {
+            self.client.request(method, UNNAMEABLE)
+        };
+        begun
             .timeout(Duration::from_millis(
                 self.timeout_ms.saturating_add(wait_ms),
             ))
@@ -124,7 +131,19 @@ async fn read_bounded(mut response: Response) -> Result<Bytes> {
     Ok(body.freeze())
 }
 
+/// Whether a name survives as a part of a path: empty ones vanish from it, and `.` and `..` mean other paths, however they are
+/// encoded.
+fn can_stand_in_a_path(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+}
+
 fn broken(error: &reqwest::Error) -> ClientError {
+    if error.is_builder() {
+        return ClientError::from(plinth_core::Error::invalid(
+            "path",
+            "a name in it is empty, '.' or '..', which a URL cannot say; names like that are for Thrift and for batches",
+        ));
+    }
     let message = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
         error.source()
     })
@@ -176,5 +195,29 @@ fn problem(status: StatusCode, body: &[u8]) -> ClientError {
             trace_id: problem.trace_id,
         },
         Err(error) => ClientError::malformed(format!("status {status}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_url_cannot_say_is_refused_before_it_is_sent() {
+        let settings = ClientSettings::http("http://127.0.0.1:9/base", "plk_x");
+        let transport = HttpTransport::new(&settings).expect("is built");
+        for name in ["", ".", ".."] {
+            let request = transport.request(Method::GET, &["v1", "cache", "n", "entries", name]);
+            let error = transport.send(request).await.expect_err("is refused");
+            assert_eq!(
+                (error.code, error.outcome),
+                (1001, Outcome::NotApplied),
+                "{name}"
+            );
+            assert_eq!(error.violations[0].field, "path", "{name}");
+        }
+        let request = transport.request(Method::GET, &["v1", "a/b", "...", "%2e"]);
+        let url = request.build().expect("is built").url().to_string();
+        assert_eq!(url, "http://127.0.0.1:9/base/v1/a%2Fb/.../%252e");
     }
 }

@@ -111,11 +111,24 @@ impl Output {
 /// Says an instant for people: UTC to the millisecond.
 pub(crate) fn time_text(unix_ms: i64) -> String {
     let nanos = i128::from(unix_ms) * 1_000_000;
+    let shape = time::macros::format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+    );
     time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
-        .and_then(|at| {
-            at.format(&time::format_description::well_known::Rfc3339)
-                .ok()
-        })
+        .and_then(|at| at.format(shape).ok())
         .unwrap_or_else(|| unix_ms.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn instants_are_as_long_as_each_other() {
+        assert_eq!(
+            super::time_text(1_700_000_000_120),
+            "2023-11-14T22:13:20.120Z"
+        );
+        assert_eq!(super::time_text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(super::time_text(i64::MAX), i64::MAX.to_string());
+    }
 }
