@@ -1,6 +1,6 @@
 //! Who excludes whom.
 
-use crate::support::{Fixture, TAKEN, code, context, exclusive, keyed, permits, shared};
+use crate::support::{Fixture, TAKEN, TENANT, code, context, exclusive, keyed, permits, shared};
 
 pub(crate) async fn an_exclusive_lock_has_one_holder(fixture: &Fixture) {
     let first = fixture.take(exclusive("a"), "one").await.expect("is free");
@@ -92,6 +92,48 @@ pub(crate) async fn several_locks_are_taken_all_or_none(fixture: &Fixture) {
     let names: Vec<&str> = grants.iter().map(|grant| grant.lock.as_str()).collect();
     assert_eq!(names, ["z", "m", "a"], "in the order of the request");
     assert!(grants[2].token < grants[1].token && grants[1].token < grants[0].token);
+}
+
+pub(crate) async fn what_is_held_lives_while_the_next_is_waited_for(fixture: &Fixture) {
+    fixture.clock.advance_ms(5_000);
+    let later = fixture
+        .acquire(vec![exclusive("b")], "other", |request| {
+            request.lease_ms = Some(60_000);
+        })
+        .await
+        .expect("is free");
+    let both = tokio::spawn({
+        let fixture = fixture.clone();
+        async move {
+            let locks = vec![exclusive("a"), exclusive("b")];
+            fixture
+                .acquire(locks, "one", |request| {
+                    (request.lease_ms, request.wait_ms) = (Some(300), Some(60_000));
+                })
+                .await
+        }
+    });
+    while fixture.waiters("b").await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        fixture.clock.advance_ms(100);
+        // The renewal that is due goes through before time goes on.
+        loop {
+            let info = fixture.service.get(&context(TENANT), "a").await;
+            let holders = info.expect("is read").holders;
+            assert_eq!(holders.len(), 1, "it ended");
+            if holders[0].left_ms > 100 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(fixture.release(&later.grants[0], "other").await);
+    let reply = both.await.expect("joins").expect("both are held");
+    for grant in &reply.grants {
+        assert!(fixture.renew(grant, "one").await);
+    }
 }
 
 pub(crate) async fn a_repeat_gets_the_same_grant(fixture: &Fixture) {

@@ -30,6 +30,7 @@ behaviours! {
         a_semaphore_hands_out_its_permits_and_no_more,
         an_owner_enters_again_only_where_it_asks_to,
         several_locks_are_taken_all_or_none,
+        what_is_held_lives_while_the_next_is_waited_for,
         a_repeat_gets_the_same_grant,
         tenants_are_apart,
     }
