@@ -152,6 +152,8 @@ impl Run {
         // Registered before the first look, so that what changes between the look and the wait is not missed.
         let waiting = self.inner.wakes.register(&key, Some(&self.attempt))?;
         let mut checked = false;
+        // From before what is held was renewed, so that no answer that is late brings it nearer to its end.
+        let mut looked = self.inner.clock.monotonic_ms();
         loop {
             let place_ms = Some(limits::PLACE_MS);
             let reply = self
@@ -175,8 +177,10 @@ impl Run {
                 self.refuse_circle(&key).await?;
             }
             checked = true;
-            match self.sleep(&waiting, queued, until, !held.is_empty()).await {
+            let again = looked.saturating_add(self.pause_ms(!held.is_empty()));
+            match self.sleep(&waiting, queued, until, again).await {
                 Woken::Again => {
+                    looked = self.inner.clock.monotonic_ms();
                     if let Err(error) = self.renew(held).await {
                         self.abandon(&key).await;
                         return Err(error);
@@ -191,28 +195,31 @@ impl Run {
         }
     }
 
-    async fn sleep(
-        &self,
-        waiting: &crate::wakes::Waiting,
-        queued: Queued,
-        until: u64,
-        holds: bool,
-    ) -> Woken {
+    /// How long it may take from one look to the next, in milliseconds.
+    fn pause_ms(&self, holds: bool) -> u64 {
         // What is held already must not end while the next one is waited for.
         let longest_ms = if holds {
             limits::PLACE_RENEW_MS.min(self.request.lease_ms / RENEWALS_PER_LEASE)
         } else {
             limits::PLACE_RENEW_MS
         };
-        let pause_ms = queued
-            .recheck_ms
-            .unwrap_or(longest_ms)
-            .clamp(1, longest_ms.max(1));
+        u64::try_from(longest_ms).unwrap_or(1)
+    }
+
+    /// Waits to be woken, at the longest until it is time for another look.
+    async fn sleep(
+        &self,
+        waiting: &crate::wakes::Waiting,
+        queued: Queued,
+        until: u64,
+        again: u64,
+    ) -> Woken {
         let clock = &self.inner.clock;
-        let recheck = clock
-            .monotonic_ms()
-            .saturating_add(u64::try_from(pause_ms).unwrap_or(1));
-        let next = recheck.min(until);
+        let recheck_ms = queued
+            .recheck_ms
+            .map_or(u64::MAX, |ms| u64::try_from(ms).unwrap_or(0).max(1));
+        let recheck = clock.monotonic_ms().saturating_add(recheck_ms);
+        let next = recheck.min(again).min(until);
         tokio::select! {
             () = waiting.woken() => Woken::Again,
             () = clock.sleep_until_monotonic(next) => {
