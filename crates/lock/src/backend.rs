@@ -1,5 +1,6 @@
 //! What keeps the records of locks: a small required core, plus declared capabilities.
 
+pub mod control;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -40,7 +41,7 @@ pub struct Seen {
 /// What keeps locks. A grant that is answered is kept by the backend's own definition.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// Its name: `sqlite`.
+    /// Its name: `sqlite`, `control`.
     fn name(&self) -> &'static str;
     /// What it can do beyond the required core.
     fn capabilities(&self) -> Capabilities;

@@ -76,6 +76,13 @@ pub enum LockError {
     Lost,
 }
 
+impl LockError {
+    /// A failure of the control database that keeps the locks: 2601 where it is away.
+    pub(crate) fn database(cause: Error) -> Self {
+        Self::Refused(unreachable_backend(cause))
+    }
+}
+
 fn kind(size: Option<i32>) -> String {
     match size {
         Some(size) => format!("a semaphore of {size} permits"),

@@ -2,9 +2,9 @@
 //!
 //! **Promises.** At most one living lease of an exclusive lock, or as many as a shared lock or a semaphore lets in. Every
 //! grant has a token, and the tokens of one lock only grow: over a restart, a restore and a change of the backend, because
-//! their high bits are an epoch of the control database. Who waits is served in the order of coming. A lease starts when the
-//! grant is made, is decided by a clock that no jump of the wall clock moves, and after a start of this process lasts one
-//! full time more before anybody takes it. Several locks of one request are taken in the order of their names, so such
+//! their high bits are an epoch of the control database. Who waits is served in the order of coming, over all instances that
+//! share a backend. A lease starts when the grant is made and is decided by the clock of the backend, which no jump shortens
+//! by more than 20 ms; what was held before a start of this process lasts one full time more before this process takes it. Several locks of one request are taken in the order of their names, so such
 //! requests cannot block each other for ever; a wait that closes a circle of owners is refused (2604).
 //!
 //! **On failure.** A holder that went silent loses the lock when its lease ends, and is told so by renew, release and
@@ -26,9 +26,10 @@ pub mod record;
 mod service;
 mod settings;
 pub mod token;
+mod trust;
 mod wakes;
 
 pub use error::LockError;
 pub use service::{LockService, LockServiceParts};
-pub use settings::LockSettings;
+pub use settings::{LockBackend, LockSettings};
 pub use wakes::Wakes;

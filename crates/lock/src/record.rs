@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::LockError;
+
 /// The version of the stored form. A record of a newer one is refused.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -144,6 +146,18 @@ impl Default for Record {
 }
 
 impl Record {
+    /// Reads a stored record. Errors: it is of a newer release, or no record.
+    pub(crate) fn parse(text: &str) -> Result<Self, LockError> {
+        let record: Self = serde_json::from_str(text).map_err(LockError::Corrupt)?;
+        if record.version > RECORD_VERSION {
+            return Err(LockError::Newer {
+                found: record.version,
+                known: RECORD_VERSION,
+            });
+        }
+        Ok(record)
+    }
+
     /// Whether somebody holds it or waits for it.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -22,6 +22,15 @@ pub struct TokenState {
 }
 
 impl TokenState {
+    /// The state after the grant of a token.
+    #[must_use]
+    pub const fn of(token: i64) -> Self {
+        Self {
+            epoch: token >> COUNTER_BITS,
+            counter: token & COUNTER_MAX,
+        }
+    }
+
     /// The state after an epoch was raised to at least `epoch`.
     #[must_use]
     pub fn at_least(self, epoch: i64) -> Self {
@@ -64,6 +73,7 @@ mod tests {
         let first = last.at_least(4).next().expect("has room");
         assert!(first.token() > last.token());
         assert_eq!(last.at_least(3), last);
+        assert_eq!(TokenState::of(last.token()), last);
         let highest = TokenState {
             epoch: EPOCH_MAX,
             counter: COUNTER_MAX,

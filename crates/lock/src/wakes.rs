@@ -1,6 +1,6 @@
 //! Who is woken when a lock changes: the calls of this process that wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -92,6 +92,11 @@ impl Wakes {
                 sleeper.notify.notify_one();
             }
         }
+    }
+
+    /// The locks that calls of this process wait for.
+    pub(crate) fn keys(&self) -> HashSet<LockKey> {
+        self.inner.lock().sleepers.keys().cloned().collect()
     }
 
     fn forget(&self, key: &LockKey, id: u64) {

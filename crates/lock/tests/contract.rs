@@ -5,21 +5,25 @@
     reason = "the behaviours are test code outside #[test] functions"
 )]
 #![expect(clippy::indexing_slicing, reason = "a missing element fails the test")]
+#![expect(dead_code, reason = "the fixtures serve several tests")]
 
 mod behaviours;
 mod support;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use plinth_store::EngineLocation;
-use support::{Fixture, World};
+use plinth_testkit::scratch;
+use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE};
+use support::{Fixture, Place, World, database};
 
-/// Runs every behaviour against a backend of its own and names those that fail.
-async fn check(location: impl Fn(&str) -> EngineLocation) {
+/// Runs every behaviour against a place of its own and names those that fail.
+async fn check(place: impl AsyncFn(&'static str) -> Place) {
     let mut failed = Vec::new();
     for (name, behaviour) in behaviours::all() {
-        let fixture = Fixture::sqlite(location(name), &World::new()).await;
+        let fixture = place(name).await.open(&World::new()).await;
         let run = tokio::time::timeout(
             std::time::Duration::from_secs(30),
             AssertUnwindSafe(behaviour(&fixture)).catch_unwind(),
@@ -55,11 +59,45 @@ async fn a_grant_that_was_told_is_not_taken_back() {
 
 #[tokio::test]
 async fn sqlite_in_memory() {
-    check(|_| EngineLocation::Memory).await;
+    check(async |_| Place::Sqlite(EngineLocation::Memory)).await;
 }
 
 #[tokio::test]
 async fn sqlite_in_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    check(|name| EngineLocation::File(folder.path().join(name).join("lock.db"))).await;
+    check(async |name| {
+        let file = folder.path().join(name).join("lock.db");
+        Place::Sqlite(EngineLocation::File(file))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn control_on_sqlite() {
+    check(async |_| Place::Control(database::open("sqlite::memory:").await)).await;
+}
+
+/// On one database for all behaviours, emptied before each.
+async fn check_on(product: &str) {
+    database::on_product(product, async |url: String| {
+        let store = database::open(&url).await;
+        check(async |_| {
+            let emptied = scratch::execute(&url, "DELETE FROM lock_records".to_owned()).await;
+            emptied.expect("is emptied");
+            Place::Control(Arc::clone(&store))
+        })
+        .await;
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn control_on_postgres() {
+    check_on(POSTGRES_VARIABLE).await;
+}
+
+#[tokio::test]
+async fn control_on_mariadb() {
+    check_on(MARIADB_VARIABLE).await;
 }

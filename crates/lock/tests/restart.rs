@@ -6,39 +6,63 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use plinth_core::TimestampMs;
 use plinth_store::EngineLocation;
-use support::{Fixture, TAKEN, World, code, exclusive, keyed};
+use support::{Fixture, Place, TAKEN, World, code, database, exclusive, keyed};
+
+/// Runs a test on each place that outlives a process.
+async fn on_each_place(test: impl AsyncFn(Place)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = EngineLocation::File(folder.path().join("lock.db"));
+    test(Place::Sqlite(file)).await;
+    let on_control = async |url: String| {
+        let store = database::open(&url).await;
+        test(Place::Control(Arc::clone(&store))).await;
+        store.close().await;
+    };
+    on_control("sqlite::memory:".to_owned()).await;
+    database::on_each_product(on_control).await;
+}
 
 #[tokio::test]
 async fn a_lease_lasts_one_full_time_more_after_a_restart_whatever_the_wall_shows() {
-    for jump_ms in [0, 3_600_000, -3_600_000] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = || EngineLocation::File(folder.path().join("lock.db"));
-        let world = World::new();
-        let before = Fixture::sqlite(file(), &world).await;
-        before.clock.advance_ms(5_000);
-        let grant = before.take(exclusive("a"), "one").await.expect("is free");
-        before.clock.advance_ms(900);
-        before.service.close().await;
-        // Another process: its monotonic clock begins at zero, and the wall may show anything.
-        let world = World {
-            clock: plinth_core::ManualClock::starting_at(TimestampMs(1_005_900 + jump_ms)),
-            ..world
-        };
-        let after = Fixture::sqlite(file(), &world).await;
-        after.clock.advance_ms(999);
-        assert_eq!(
-            code(after.take(exclusive("a"), "two").await),
-            TAKEN,
-            "jump {jump_ms}"
-        );
-        assert!(after.renew(&grant, "one").await, "jump {jump_ms}");
-        after.clock.advance_ms(1_000);
-        let next = after.take(exclusive("a"), "two").await.expect("has ended");
-        assert!(next.token > grant.token);
-        after.service.close().await;
-    }
+    on_each_place(async |place| {
+        for jump_ms in [0, 3_600_000, -3_600_000] {
+            a_lease_lasts_one_full_time_more(&place, jump_ms).await;
+        }
+    })
+    .await;
+}
+
+async fn a_lease_lasts_one_full_time_more(place: &Place, jump_ms: i64) {
+    let world = World::new();
+    let before = place.open(&world).await;
+    before.clock.advance_ms(5_000);
+    let grant = before.take(exclusive("a"), "one").await.expect("is free");
+    before.clock.advance_ms(900);
+    before.service.close().await;
+    // Another process: its monotonic clock begins at zero, and the wall may show anything.
+    let world = World {
+        clock: plinth_core::ManualClock::starting_at(TimestampMs(1_005_900 + jump_ms)),
+        ..world
+    };
+    let after = place.open(&world).await;
+    // The first look.
+    assert_eq!(after.holders("a").await, ["one"], "jump {jump_ms}");
+    after.clock.advance_ms(999);
+    assert_eq!(
+        code(after.take(exclusive("a"), "two").await),
+        TAKEN,
+        "jump {jump_ms}"
+    );
+    assert!(after.renew(&grant, "one").await, "jump {jump_ms}");
+    after.clock.advance_ms(1_000);
+    let next = after.take(exclusive("a"), "two").await.expect("has ended");
+    assert!(next.token > grant.token);
+    assert!(after.release(&next, "two").await);
+    after.service.close().await;
 }
 
 #[tokio::test]
@@ -69,10 +93,12 @@ async fn tokens_grow_over_a_file_that_was_lost_or_put_back() {
 
 #[tokio::test]
 async fn a_waiter_finds_its_place_again_after_a_restart() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = || EngineLocation::File(folder.path().join("lock.db"));
+    on_each_place(async |place| a_place_is_found_again(&place).await).await;
+}
+
+async fn a_place_is_found_again(place: &Place) {
     let world = World::new();
-    let before = Fixture::sqlite(file(), &world).await;
+    let before = place.open(&world).await;
     let held = before.take(exclusive("a"), "one").await.expect("is free");
     let call = keyed("first");
     let waiting = tokio::spawn({
@@ -92,7 +118,7 @@ async fn a_waiter_finds_its_place_again_after_a_restart() {
     before.clock.advance_ms(50);
     assert_eq!(code(waiting.await.expect("joins")), TAKEN);
     before.service.close().await;
-    let after = Fixture::sqlite(file(), &world).await;
+    let after = place.open(&world).await;
     assert_eq!(after.waiters("a").await, ["patient"]);
     assert!(after.release(&held, "one").await);
     assert_eq!(code(after.take(exclusive("a"), "late").await), TAKEN);

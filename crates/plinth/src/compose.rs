@@ -10,16 +10,15 @@ use plinth_core::{MetricSink, SharedClock, SystemClock};
 use plinth_database::{DatabaseService, DatabaseSettings};
 use plinth_gate::access::{AccessService, FirstKey};
 use plinth_gate::{Gate, GateParts};
+use plinth_lock::backend::control::{ControlBackend, ControlOptions};
 use plinth_lock::backend::sqlite::{SqliteBackend, SqliteOptions};
-use plinth_lock::{LockService, LockServiceParts, Wakes};
+use plinth_lock::{LockBackend, LockService, LockServiceParts, Wakes};
 use plinth_monitor::{MonitorService, OwnMetrics};
 use plinth_outbound::OutboundClient;
 use plinth_queue::{QueueService, QueueServiceParts};
 use plinth_resilience::HealthRegistry;
 use plinth_security::{Entropy, SystemEntropy};
-use plinth_store::{
-    ControlStore, Definitions, EngineLimits, EngineLocation, Epochs, WriteCondition,
-};
+use plinth_store::{ControlStore, Definitions, EngineLimits, EngineLocation, WriteCondition};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -119,14 +118,13 @@ impl Plinth {
         let (monitor, monitor_writes) =
             open_monitor(settings, place, keeping, &handles, &definitions).await?;
         let database = open_database(settings, place, &handles, definitions)?;
-        let epochs: Arc<dyn Epochs> = Arc::clone(&control) as _;
-        let (lock, lock_writes) = open_lock(settings, place, keeping, &handles, epochs).await?;
-        let written = [
+        let (lock, lock_writes) = open_lock(settings, place, keeping, &handles, &control).await?;
+        let mut written = vec![
             ("queue", QUEUE_FILE, queue_writes),
             ("monitor", MONITOR_FILE, monitor_writes),
-            ("lock", LOCK_FILE, lock_writes),
             ("audit.log", AUDIT_FILE, audit.write_condition()),
         ];
+        written.extend(lock_writes.map(|writes| ("lock", LOCK_FILE, writes)));
         let watch = watch(settings, place, keeping, &handles, &control, written)?;
         tasks.spawn(watch.until(stop.clone()));
         let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
@@ -292,7 +290,7 @@ fn watch(
     keeping: &Keeping,
     handles: &Handles,
     control: &Arc<ControlStore>,
-    written: [(&str, &str, WriteCondition); 4],
+    written: Vec<(&str, &str, WriteCondition)>,
 ) -> Result<Watch> {
     let component = handles.health.essential_component("control");
     let file = |component, name: &str| {
@@ -309,8 +307,10 @@ fn watch(
             files.push(file.written_by(condition));
         }
     }
+    let in_control = settings.lock.backend == LockBackend::Control;
     Ok(Watch {
         control: (Arc::clone(control), component),
+        locks: in_control.then(|| handles.health.component("lock")),
         control_file,
         files,
     })
@@ -447,24 +447,37 @@ async fn open_lock(
     place: &DataDir,
     keeping: &Keeping,
     handles: &Handles,
-    epochs: Arc<dyn Epochs>,
-) -> Result<(Arc<LockService>, WriteCondition)> {
+    control: &Arc<ControlStore>,
+) -> Result<(Arc<LockService>, Option<WriteCondition>)> {
     let wakes = Arc::new(Wakes::default());
-    let backend = SqliteBackend::open(SqliteOptions {
-        location: location(place, keeping, LOCK_FILE),
-        limits: EngineLimits::default(),
-        clock: Arc::clone(&handles.clock),
-        epochs,
-        metrics: handles.sink(),
-        wakes: Arc::clone(&wakes),
-        locks_per_tenant_max: settings.lock.locks_per_tenant_max,
-    })
-    .await
-    .context("cannot open the locks")?;
-    let writes = backend.write_condition();
-    handles.health.component("lock").up();
+    let locks_per_tenant_max = settings.lock.locks_per_tenant_max;
+    let mut writes = None;
+    let backend: Arc<dyn plinth_lock::backend::Backend> = match settings.lock.backend {
+        LockBackend::Sqlite => {
+            let opened = SqliteBackend::open(SqliteOptions {
+                location: location(place, keeping, LOCK_FILE),
+                limits: EngineLimits::default(),
+                clock: Arc::clone(&handles.clock),
+                epochs: Arc::clone(control) as _,
+                metrics: handles.sink(),
+                wakes: Arc::clone(&wakes),
+                locks_per_tenant_max,
+            });
+            let opened = opened.await.context("cannot open the locks")?;
+            writes = Some(opened.write_condition());
+            handles.health.component("lock").up();
+            Arc::new(opened)
+        }
+        LockBackend::Control => Arc::new(ControlBackend::new(ControlOptions {
+            records: Arc::clone(control) as _,
+            clock: Arc::clone(&handles.clock),
+            epochs: Arc::clone(control) as _,
+            wakes: Arc::clone(&wakes),
+            locks_per_tenant_max,
+        })),
+    };
     let service = LockService::start(LockServiceParts {
-        backend: Arc::new(backend),
+        backend,
         wakes,
         clock: Arc::clone(&handles.clock),
         metrics: handles.sink(),

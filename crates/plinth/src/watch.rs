@@ -72,6 +72,8 @@ fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
 pub(crate) struct Watch {
     /// The control plane and the part that reports it; its file is looked at too, where it has one.
     pub(crate) control: (Arc<ControlStore>, Component),
+    /// The locks, where the control database keeps them.
+    pub(crate) locks: Option<Component>,
     /// The file of the control plane, where it has one.
     pub(crate) control_file: Option<WatchedFile>,
     /// The files of the engines.
@@ -99,14 +101,22 @@ impl Watch {
     async fn look_at_control(&self) {
         let (store, component) = &self.control;
         let bound = Duration::from_millis(ANSWER_MS_MAX);
-        match tokio::time::timeout(bound, store.ping()).await {
-            Ok(Ok(())) => match &self.control_file {
-                Some(file) => file.look().await,
-                None => component.up(),
-            },
-            Ok(Err(_)) | Err(_) => component.down(
+        let answers = matches!(tokio::time::timeout(bound, store.ping()).await, Ok(Ok(())));
+        if let Some(locks) = &self.locks {
+            if answers {
+                locks.up();
+            } else {
+                locks.down(
+                    "the control database does not answer: no lock is granted, renewed or released",
+                );
+            }
+        }
+        match &self.control_file {
+            _ if !answers => component.down(
                 "the control database does not answer: no key is let in that was not in the last second, no definition changes",
             ),
+            Some(file) => file.look().await,
+            None => component.up(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod entity;
 mod epochs;
 mod failure;
 mod idempotency;
+mod locks;
 mod migration;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use failure::Phase;
 
@@ -32,6 +33,8 @@ use failure::Phase;
 const CONNECTIONS_MAX: u32 = 16;
 /// Most connections to a SQLite control file. One of them writes at a time.
 const SQLITE_CONNECTIONS_MAX: u32 = 4;
+/// Most calls on records of locks at one time, so that locks leave connections to everything else.
+const LOCK_CALLS_MAX: usize = 8;
 /// How long a call waits for a connection, in milliseconds; also how long a start waits for a database that is away.
 const CONNECTION_WAIT_MS_MAX: u64 = 3_000;
 /// How long a statement waits for SQLite's write lock, in milliseconds.
@@ -46,6 +49,8 @@ pub struct ControlStore {
     clock: SharedClock,
     /// Set once the schema is up to date.
     migrated: OnceCell<()>,
+    /// Places of calls on records of locks.
+    lock_calls: Semaphore,
 }
 
 impl ControlStore {
@@ -70,6 +75,7 @@ impl ControlStore {
             database,
             clock,
             migrated: OnceCell::new(),
+            lock_calls: Semaphore::new(LOCK_CALLS_MAX),
         };
         match store.ready().await {
             Ok(_) => Ok(store),

@@ -18,6 +18,7 @@ pub mod engine;
 pub mod epochs;
 pub mod error;
 pub mod idempotency;
+pub mod locks;
 pub mod memory;
 
 pub use control::ControlStore;
@@ -25,3 +26,4 @@ pub use definitions::{Definition, DefinitionKind, Definitions, Expected};
 pub use engine::{Engine, EngineLimits, EngineLocation, EngineOptions, Migration, WriteCondition};
 pub use epochs::Epochs;
 pub use error::StoreError;
+pub use locks::LockRecords;

@@ -11,4 +11,5 @@ pub mod papers;
 pub mod process;
 pub mod redis;
 pub mod scenarios;
+pub mod scratch;
 pub mod services;

@@ -93,15 +93,20 @@ impl Record {
             .or(forgotten)
     }
 
+    /// Whether it is free and nobody fought for it lately.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let counters = &self.counters;
+        !self.is_busy() && counters.contended == 0 && counters.expired == 0 && counters.forced == 0
+    }
+
     /// Whether nothing of it is worth keeping: it is free, and nobody fought for it lately.
     #[must_use]
     pub fn is_disposable(&self, now: Now) -> bool {
-        let quiet =
-            self.counters.contended == 0 && self.counters.expired == 0 && self.counters.forced == 0;
         let kept_long = self
             .free_since
             .is_some_and(|since| since.saturating_add(limits::COUNTERS_KEPT_MS) <= now.at);
-        !self.is_busy() && (quiet || kept_long)
+        self.is_quiet() || (!self.is_busy() && kept_long)
     }
 }
 

@@ -40,3 +40,11 @@ pub const SWEEP_RECORDS_MAX: u32 = 500;
 pub const SWEEP_MS: u64 = 5_000;
 /// Longest reason of a forced release, in bytes.
 pub const REASON_BYTES_MAX: usize = 1_024;
+/// How long the record of a lock that nobody fought for is kept after it is free, on backends where making one costs, in
+/// milliseconds.
+pub const QUIET_KEPT_MS: i64 = 60 * 1_000;
+/// How often an instance looks at what others did to the locks that its calls wait for, in milliseconds: by so much at most
+/// does a waiter of one instance learn later of a release by another.
+pub const POLL_MS: u64 = 50;
+/// The same after a look that failed, in milliseconds.
+pub const POLL_MS_AWAY: u64 = 1_000;

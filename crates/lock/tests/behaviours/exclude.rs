@@ -1,5 +1,7 @@
 //! Who excludes whom.
 
+use plinth_lock::model::AcquireRequest;
+
 use crate::support::{Fixture, TAKEN, TENANT, code, context, exclusive, keyed, permits, shared};
 
 pub(crate) async fn an_exclusive_lock_has_one_holder(fixture: &Fixture) {
@@ -86,12 +88,25 @@ pub(crate) async fn several_locks_are_taken_all_or_none(fixture: &Fixture) {
     assert_eq!(code(fixture.acquire(locks(), "one", |_| {}).await), TAKEN);
     assert!(fixture.holders("a").await.is_empty());
     assert!(fixture.holders("z").await.is_empty());
+    let waiting = tokio::spawn({
+        let (fixture, locks) = (fixture.clone(), locks());
+        async move {
+            let waits = |request: &mut AcquireRequest| request.wait_ms = Some(60_000);
+            fixture.acquire(locks, "one", waits).await
+        }
+    });
+    while fixture.waiters("m").await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // They are taken in the order of their names.
+    assert_eq!(fixture.holders("a").await, ["one"]);
+    assert!(fixture.holders("z").await.is_empty());
     assert!(fixture.release(&taken, "other").await);
-    let reply = fixture.acquire(locks(), "one", |_| {}).await;
+    let reply = waiting.await.expect("joins");
     let grants = reply.expect("all are free").grants;
     let names: Vec<&str> = grants.iter().map(|grant| grant.lock.as_str()).collect();
     assert_eq!(names, ["z", "m", "a"], "in the order of the request");
-    assert!(grants[2].token < grants[1].token && grants[1].token < grants[0].token);
+    assert!(grants[1].token > taken.token);
 }
 
 pub(crate) async fn what_is_held_lives_while_the_next_is_waited_for(fixture: &Fixture) {

@@ -8,20 +8,26 @@ use plinth_core::{
     TimestampMs, TraceContext, Transport,
 };
 use plinth_lock::backend::Backend;
+use plinth_lock::backend::control::{ControlBackend, ControlOptions};
 use plinth_lock::backend::sqlite::{SqliteBackend, SqliteOptions};
 use plinth_lock::model::{
     AcquireReply, AcquireRequest, LockAsk, LockClaim, LockGrant, ReleaseRequest, RenewRequest,
 };
 use plinth_lock::{LockError, LockService, LockServiceParts, Wakes};
 use plinth_store::epochs::MemoryEpochs;
-use plinth_store::{EngineLimits, EngineLocation, Epochs};
+use plinth_store::{ControlStore, EngineLimits, EngineLocation, Epochs};
+
+use self::database::ManualDatabase;
+
+pub(crate) mod database;
 
 /// The tenant of most tests.
 pub(crate) const TENANT: &str = "shop";
 /// Locks of a tenant that the fixtures allow.
 pub(crate) const LOCKS_MAX: u32 = 20;
 
-struct NoMetrics;
+/// Nobody listens to numbers here.
+pub(crate) struct NoMetrics;
 
 impl MetricSink for NoMetrics {
     fn add(&self, _: &'static str, _: &[(&'static str, &str)], _: u64) {}
@@ -41,6 +47,35 @@ impl World {
         Self {
             clock: ManualClock::starting_at(TimestampMs(1_000_000)),
             epochs: Arc::new(MemoryEpochs::default()),
+        }
+    }
+}
+
+/// Where locks are kept, beyond the end of a service.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// The embedded engine.
+    Sqlite(EngineLocation),
+    /// The control database, whose clock shows what the world's does.
+    Control(Arc<ControlStore>),
+}
+
+impl Place {
+    /// A service over it.
+    pub(crate) async fn open(&self, world: &World) -> Fixture {
+        match self {
+            Self::Sqlite(location) => Fixture::sqlite(location.clone(), world).await,
+            Self::Control(store) => {
+                let wakes = Arc::new(Wakes::default());
+                let backend = ControlBackend::new(ControlOptions {
+                    records: ManualDatabase::over(store, &world.clock),
+                    clock: world.clock.clone(),
+                    epochs: Arc::clone(&world.epochs),
+                    wakes: Arc::clone(&wakes),
+                    locks_per_tenant_max: LOCKS_MAX,
+                });
+                Fixture::over(Arc::new(backend), wakes, world)
+            }
         }
     }
 }

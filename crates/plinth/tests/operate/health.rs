@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
 use plinth_testkit::process::Server;
+use plinth_testkit::scratch::on_each_product;
 use serde_json::Value;
 
-use crate::control_database::on_each;
 use crate::tool::{http, serve};
 
 /// How long a state may take to turn: a second, and what a busy machine adds, in milliseconds.
@@ -36,7 +36,7 @@ async fn ready(server: &Server) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_database_that_goes_and_comes_turns_readiness_within_about_a_second() {
-    on_each(async |url: String| {
+    on_each_product(async |url: String| {
         let (_, rest) = url.split_once('@').expect("has a user");
         let (address, _) = rest.split_once('/').expect("has a path");
         let database: SocketAddr = address.parse().expect("an address");
@@ -73,7 +73,8 @@ async fn a_control_database_that_goes_and_comes_turns_readiness_within_about_a_s
         }
         server.stop().await.expect("ends well");
     })
-    .await;
+    .await
+    .expect("the servers answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,6 @@
 )]
 
 mod bench;
-mod control_database;
 mod doctor;
 mod health;
 mod log_levels;

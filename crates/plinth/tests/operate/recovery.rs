@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use plinth_client::AuditQuery;
+use plinth_testkit::scratch::on_each_product;
 use serde_json::Value;
 
-use crate::control_database::on_each;
 use crate::tool::{Answer, run, serve, text};
 
 async fn recover(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Answer {
@@ -100,12 +100,13 @@ async fn a_lost_key_is_replaced_on_the_data_directory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_is_replaced_in_a_control_database_of_its_own() {
-    on_each(async |url: String| {
+    on_each_product(async |url: String| {
         let place = tempfile::tempdir().expect("a directory");
         let environment = [("PLINTH__CONTROL__URL", url.as_str())];
         replaces_a_lost_key(&place.path().join("data"), &environment).await;
     })
-    .await;
+    .await
+    .expect("the servers answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

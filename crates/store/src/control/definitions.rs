@@ -232,19 +232,9 @@ async fn page<E: DefinitionTable>(
     limit: u32,
 ) -> Result<Vec<Row>> {
     let name = E::column(Field::Name);
-    // LIKE ignores case on SQLite, so a prefix is a range of the byte order that all three products keep.
-    // MariaDB pads with blanks to compare, so that "a" >= "a ". No name ends with a blank, so none equals such a prefix.
-    let begins = if prefix.ends_with(' ') {
-        name.gt(prefix)
-    } else {
-        name.gte(prefix)
-    };
     let mut query = E::find()
         .filter(E::column(Field::Tenant).eq(tenant.as_str()))
-        .filter(begins);
-    if let Some(end) = after_prefix(prefix) {
-        query = query.filter(name.lt(end));
-    }
+        .filter(begins_with(name, prefix));
     if let Some(after) = after {
         query = query.filter(name.gt(after));
     }
@@ -318,6 +308,19 @@ async fn state<E: DefinitionTable>(database: &DatabaseConnection) -> Result<Defi
         created_ms: row.created,
         updated_ms: row.updated,
     })
+}
+
+/// Whether a column begins with a prefix.
+pub(super) fn begins_with(name: impl ColumnTrait, prefix: &str) -> Condition {
+    // LIKE ignores case on SQLite, so a prefix is a range of the byte order that all three products keep.
+    // MariaDB pads with blanks to compare, so that "a" >= "a ". No name ends with a blank, so none equals such a prefix.
+    let begins = if prefix.ends_with(' ') {
+        name.gt(prefix)
+    } else {
+        name.gte(prefix)
+    };
+    let ends = after_prefix(prefix).map(|end| name.lt(end));
+    Condition::all().add(begins).add_option(ends)
 }
 
 /// The smallest text after every text with this prefix; `None` where there is none.

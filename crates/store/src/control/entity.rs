@@ -158,3 +158,48 @@ pub(super) mod lock_epoch {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// The records of locks that instances share.
+pub(super) mod lock_records {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "lock_records")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub tenant: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        pub stamp: i64,
+        pub busy: bool,
+        pub waiting: bool,
+        pub listed: bool,
+        pub token: i64,
+        pub due: i64,
+        #[sea_orm(column_type = "Text")]
+        pub record: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The highest token of a lock record that was forgotten: one row.
+pub(super) mod lock_floor {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "lock_floor")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub token: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -5,6 +5,7 @@
 
 mod m0001_control_plane;
 mod m0002_lock_epoch;
+mod m0003_lock_records;
 
 use plinth_core::{Error, Result};
 use sea_orm::{
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_control_plane::ControlPlane),
             Box::new(m0002_lock_epoch::LockEpoch),
+            Box::new(m0003_lock_records::LockRecords),
         ]
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use plinth_core::{ManualClock, TimestampMs};
 use plinth_store::ControlStore;
-use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE, service_url};
+use plinth_testkit::scratch::ScratchDatabase;
+use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE};
 use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 
@@ -39,8 +40,8 @@ impl Fixture {
 struct Scratch {
     url: String,
     _folder: Option<TempDir>,
-    /// The server and the statement that removes the database.
-    removal: Option<(String, String)>,
+    /// The database on a server.
+    on_server: Option<ScratchDatabase>,
 }
 
 /// When the clock of a fixture begins: a whole minute.
@@ -81,7 +82,7 @@ impl Scratch {
             Backend::SqliteMemory => Some(Self {
                 url: "sqlite::memory:".to_owned(),
                 _folder: None,
-                removal: None,
+                on_server: None,
             }),
             Backend::SqliteFile => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
@@ -89,34 +90,27 @@ impl Scratch {
                 Some(Self {
                     url: format!("sqlite://{}?mode=rwc", path.display()),
                     _folder: Some(folder),
-                    removal: None,
+                    on_server: None,
                 })
             }
-            Backend::Postgres => {
-                let server = service_url(POSTGRES_VARIABLE)?;
-                Some(Self::on_server(server, "WITH (FORCE)").await)
-            }
-            Backend::MariaDb => {
-                let server = service_url(MARIADB_VARIABLE)?;
-                Some(Self::on_server(server, "").await)
-            }
+            Backend::Postgres => Self::on_server(POSTGRES_VARIABLE).await,
+            Backend::MariaDb => Self::on_server(MARIADB_VARIABLE).await,
         }
     }
 
-    async fn on_server(server: String, how: &str) -> Self {
-        let name = format!("plinth_test_{}", uuid::Uuid::new_v4().simple());
-        execute(&server, &format!("CREATE DATABASE {name}")).await;
-        let (base, _) = server.rsplit_once('/').expect("the URL names a database");
-        Self {
-            url: format!("{base}/{name}"),
+    async fn on_server(variable: &str) -> Option<Self> {
+        let made = ScratchDatabase::create(variable).await;
+        let database = made.expect("the server answers")?;
+        Some(Self {
+            url: database.url.clone(),
             _folder: None,
-            removal: Some((server.clone(), format!("DROP DATABASE {name} {how}"))),
-        }
+            on_server: Some(database),
+        })
     }
 
     async fn remove(self) {
-        if let Some((server, sql)) = self.removal {
-            execute(&server, &sql).await;
+        if let Some(database) = self.on_server {
+            database.remove().await.expect("the server answers");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::backend::LockKey;
 use crate::error::LockError;
 use crate::machine::{self, Command, Now, Reply};
 use crate::model::LockName;
-use crate::record::{RECORD_VERSION, Record};
+use crate::record::Record;
 use crate::token::TokenState;
 
 /// One transaction on one lock.
@@ -101,18 +101,6 @@ impl Work<'_> {
     }
 }
 
-/// Reads a stored record. Errors: it is of a newer release, or no record.
-pub(crate) fn parse(text: &str) -> Result<Record, LockError> {
-    let record: Record = serde_json::from_str(text).map_err(LockError::Corrupt)?;
-    if record.version > RECORD_VERSION {
-        return Err(LockError::Newer {
-            found: record.version,
-            known: RECORD_VERSION,
-        });
-    }
-    Ok(record)
-}
-
 pub(super) fn stored_tokens(db: &Connection) -> Result<TokenState, LockError> {
     Ok(db
         .prepare_cached("SELECT epoch, counter FROM token WHERE id = 1")?
@@ -129,7 +117,7 @@ pub(super) fn record(db: &Connection, key: &LockKey) -> Result<Option<Record>, L
         .prepare_cached("SELECT record FROM lock WHERE tenant = ?1 AND name = ?2")?
         .query_row((key.tenant.as_str(), key.name.as_str()), |row| row.get(0))
         .optional()?;
-    text.as_deref().map(parse).transpose()
+    text.as_deref().map(Record::parse).transpose()
 }
 
 pub(super) fn page(
@@ -147,7 +135,7 @@ pub(super) fn page(
     let rows = statement.query_map((tenant.as_str(), prefix, after.unwrap_or(""), limit), pair)?;
     rows.map(|row| {
         let (name, text) = row?;
-        Ok((LockName::parse("lock", &name)?, parse(&text)?))
+        Ok((LockName::parse("lock", &name)?, Record::parse(&text)?))
     })
     .collect()
 }
@@ -163,7 +151,7 @@ pub(super) fn contended(
     let rows = statement.query_map((tenant.as_str(), limit), pair)?;
     rows.map(|row| {
         let (name, text) = row?;
-        Ok((name, parse(&text)?))
+        Ok((name, Record::parse(&text)?))
     })
     .collect()
 }
