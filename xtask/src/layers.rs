@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) tests_may_use: &'static [&'static str],
 }
 
-const FOUNDATIONS: &[&str] = &["resilience", "security", "store", "outbound"];
+const FOUNDATIONS: &[&str] = &["resilience", "security", "store", "redis_link", "outbound"];
 const BLOCKS_AND_GATE: &[&str] = &[
     "resilience",
     "security",
@@ -42,6 +42,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("resilience", &[], &[]),
     row("security", &["resilience"], TEST_TOOLS),
     row("store", &["resilience", "security"], TEST_TOOLS),
+    row("redis_link", &["resilience"], TEST_TOOLS),
     row("outbound", &["resilience", "security"], TEST_TOOLS),
     row("cache", FOUNDATIONS, TEST_TOOLS),
     row("queue", FOUNDATIONS, TEST_TOOLS),
@@ -81,6 +82,7 @@ const ALL: &[&str] = &[
     "resilience",
     "security",
     "store",
+    "redis_link",
     "outbound",
     "cache",
     "queue",
