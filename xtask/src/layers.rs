@@ -2,7 +2,7 @@
 
 /// One row: a crate by its folder, and what it may use besides `core` (which every crate may use).
 pub(crate) struct Row {
-    /// The crate.
+    /// The crate: its package without `plinth-`.
     pub(crate) name: &'static str,
     /// What it may use.
     pub(crate) may_use: &'static [&'static str],
@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) tests_may_use: &'static [&'static str],
 }
 
-const FOUNDATIONS: &[&str] = &["resilience", "security", "store", "redis_link", "outbound"];
+const FOUNDATIONS: &[&str] = &["resilience", "security", "store", "redis-link", "outbound"];
 const BLOCKS_AND_GATE: &[&str] = &[
     "resilience",
     "security",
@@ -42,7 +42,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("resilience", &[], &[]),
     row("security", &["resilience"], TEST_TOOLS),
     row("store", &["resilience", "security"], TEST_TOOLS),
-    row("redis_link", &["resilience"], TEST_TOOLS),
+    row("redis-link", &["resilience"], TEST_TOOLS),
     row("outbound", &["resilience", "security"], TEST_TOOLS),
     row("cache", FOUNDATIONS, TEST_TOOLS),
     row("queue", FOUNDATIONS, TEST_TOOLS),
@@ -82,7 +82,7 @@ const ALL: &[&str] = &[
     "resilience",
     "security",
     "store",
-    "redis_link",
+    "redis-link",
     "outbound",
     "cache",
     "queue",
