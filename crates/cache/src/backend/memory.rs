@@ -1,6 +1,6 @@
 //! The embedded backend: values in memory, in shards.
 //!
-//! Each shard is a slab of entries with a hash table of indices into it, behind one short lock. A call locks the shards it
+//! Each shard is a slab of entries, each packed into one allocation, with a hash table of indices into it, behind one short lock. A call locks the shards it
 //! needs in ascending order and holds them together, so a batch is one step for every reader. Expiry is decided on the
 //! monotonic clock at each access; a sweeper only frees the memory. Eviction samples a few entries and removes the least
 //! frequently used, by a sketch that remembers keys that are gone (the frequency filter of TinyLFU, Einziger et al.,
@@ -35,9 +35,11 @@ mod fences;
 mod leases;
 mod look;
 mod namespaces;
+mod packed;
 mod plan;
 mod shard;
 mod sketch;
+mod slab;
 mod tags;
 
 /// How many shards share the keys.

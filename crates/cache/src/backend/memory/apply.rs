@@ -159,9 +159,9 @@ impl MemoryCache {
         }
         match plan.step {
             Step::Store { mut entry, telling } => {
-                entry.version = self.next_version();
+                entry.set_version(self.next_version());
                 let changed = self.tell(&mut entry, telling, now);
-                room.shard.insert(place.hash, *entry);
+                room.shard.insert(place.hash, entry);
                 changed
             }
             Step::Replace {
@@ -169,7 +169,7 @@ impl MemoryCache {
                 renewed,
                 telling,
             } => self.alter(room, place, telling, now, |entry| {
-                entry.value = Some(value);
+                entry.set_value(value);
                 if let Some(times) = renewed {
                     entry.renew(times);
                 }
@@ -203,7 +203,7 @@ impl MemoryCache {
         } = place;
         room.shard.change(hash, namespace, key, |entry| {
             change(entry);
-            entry.version = self.next_version();
+            entry.set_version(self.next_version());
             changed = self.tell(entry, telling, now);
         });
         changed
@@ -211,8 +211,8 @@ impl MemoryCache {
 
     fn tell(&self, entry: &mut Entry, telling: Telling, now: u64) -> Changed {
         let stored = Stored {
-            version: entry.version,
-            expires_at_ms: self.wall(entry.expires_ms, now),
+            version: entry.version(),
+            expires_at_ms: self.wall(entry.expires_ms(), now),
         };
         match telling {
             Telling::Stored => Changed::Stored(stored),

@@ -33,13 +33,12 @@ impl MemoryCache {
             let room = room.lock();
             let now = self.clock.monotonic_ms();
             let room_left = limit - items.len();
-            let page = room
-                .shard
-                .page(state.id, scan.prefix.as_str(), after, room_left, now);
-            if page.len() >= room_left {
-                after = page.last().map(|(hash, _)| *hash);
-            } else {
-                (index, after) = (index + 1, None);
+            let (page, next) =
+                room.shard
+                    .page(state.id, scan.prefix.as_str(), after, room_left, now);
+            after = next;
+            if after.is_none() {
+                index += 1;
             }
             for (_, entry) in page {
                 items.extend(item(entry, now)?);
@@ -82,9 +81,9 @@ impl MemoryCache {
         let draw = |_| {
             let room = self.rooms.get(random.random_range(0..SHARDS))?.lock();
             let entry = room.shard.random()?;
-            (entry.namespace == namespace && !entry.is_dead(now)).then(|| EntrySample {
+            (entry.namespace() == namespace && !entry.is_dead(now)).then(|| EntrySample {
                 value_bytes: value_len(entry),
-                ttl_ms: entry.expires_ms.map(|at| at.saturating_sub(now)),
+                ttl_ms: entry.expires_ms().map(|at| at.saturating_sub(now)),
             })
         };
         (0..SAMPLE_DRAWS_MAX)
@@ -210,18 +209,18 @@ impl MemoryCache {
 }
 
 fn value_len(entry: &Entry) -> u64 {
-    u64::try_from(entry.value_len()).unwrap_or(u64::MAX)
+    u64::try_from(entry.value_bytes().len()).unwrap_or(u64::MAX)
 }
 
 /// The item of a live value; none of a negative entry.
 fn item(entry: &Entry, now: u64) -> Result<Option<ScanItem>, CacheError> {
-    if entry.value.is_none() {
+    if entry.is_negative() {
         return Ok(None);
     }
     Ok(Some(ScanItem {
-        key: Key::parse(&entry.key)?,
-        version: entry.version,
-        ttl_ms: entry.expires_ms.map(|at| at.saturating_sub(now)),
+        key: Key::parse(&String::from_utf8_lossy(entry.key()))?,
+        version: entry.version(),
+        ttl_ms: entry.expires_ms().map(|at| at.saturating_sub(now)),
         value_bytes: value_len(entry),
     }))
 }

@@ -5,6 +5,7 @@ use plinth_core::Error;
 
 use super::entry::{Entry, Times};
 use super::namespaces::{Growth, NamespaceState};
+use super::packed::INLINE_BYTES_MAX;
 use super::tags::{TAGS_PER_NAMESPACE_MAX, TagStamps, TooManyTags};
 use super::{MemoryCache, Room};
 use crate::error::{CacheError, Refusal};
@@ -24,7 +25,7 @@ pub(super) struct Plan {
 /// What is done to the shard.
 pub(super) enum Step {
     /// An entry is stored in place of what was there.
-    Store { entry: Box<Entry>, telling: Telling },
+    Store { entry: Entry, telling: Telling },
     /// The value of the present entry is replaced.
     Replace {
         value: Value,
@@ -72,13 +73,12 @@ struct Standing<'room> {
 
 impl<'room> Standing<'room> {
     /// The entry with its value, where it is alive and no negative one.
-    fn valued(&self) -> Option<(&'room Entry, &'room Value)> {
-        let entry = self.live?;
-        Some((entry, entry.value.as_ref()?))
+    fn valued(&self) -> Option<&'room Entry> {
+        self.live.filter(|entry| !entry.is_negative())
     }
 
     fn version(&self) -> Option<i64> {
-        self.valued().map(|(entry, _)| entry.version)
+        self.valued().map(Entry::version)
     }
 }
 
@@ -120,10 +120,12 @@ impl Site<'_> {
         self.check_condition(standing, put.condition)?;
         let value = match put.content {
             // Copied: a slice of a request would pin the whole request in memory.
-            Content::Value(value) => Some(Value {
+            Content::Value(value) if value.bytes.len() > INLINE_BYTES_MAX => Some(Value {
                 bytes: Bytes::copy_from_slice(&value.bytes),
                 ..value
             }),
+            // A small one is copied where it is packed.
+            Content::Value(value) => Some(value),
             Content::KnownAbsent => None,
         };
         let stamps = self.stamps(&put.tags)?;
@@ -139,13 +141,7 @@ impl Site<'_> {
         telling: Telling,
     ) -> (Step, Option<u64>) {
         let times = self.times(life);
-        let entry = Box::new(Entry::new(
-            self.state.id,
-            key.as_str(),
-            value,
-            times,
-            stamps,
-        ));
+        let entry = Entry::new(self.state.id, key.as_str(), value, times, stamps);
         let after = entry.bytes();
         (Step::Store { entry, telling }, Some(after))
     }
@@ -169,7 +165,7 @@ impl Site<'_> {
         life: Life,
         version: Option<i64>,
     ) -> Result<(Step, Option<u64>), CacheError> {
-        let (entry, _) = self.require(standing)?;
+        let entry = self.require(standing)?;
         if let Some(version) = version {
             self.check_version(standing, version)?;
         }
@@ -180,7 +176,7 @@ impl Site<'_> {
     }
 
     fn touch(&self, standing: &Standing<'_>, life: Life) -> (Step, Option<u64>) {
-        let Some((entry, _)) = standing.valued() else {
+        let Some(entry) = standing.valued() else {
             let stands = standing
                 .live
                 .map_or(Read::Absent, |entry| entry.seen(self.now));
@@ -199,8 +195,8 @@ impl Site<'_> {
         increment: &Increment,
     ) -> Result<(Step, Option<u64>), CacheError> {
         let from = match (standing.valued(), increment.initial) {
-            (Some((_, value)), _) => {
-                parse_number(value).ok_or_else(|| self.refuse(Refusal::NotANumber))?
+            (Some(entry), _) => {
+                parse_number(entry).ok_or_else(|| self.refuse(Refusal::NotANumber))?
             }
             (None, Some(initial)) => initial,
             (None, None) => return Err(self.refuse(Refusal::KeyNotFound)),
@@ -218,25 +214,25 @@ impl Site<'_> {
             })?;
         let bytes = Bytes::from(number.to_string());
         let telling = Telling::Number(number);
-        Ok(match standing.valued() {
-            Some((entry, value)) => {
-                let value = Value {
-                    bytes,
-                    ..value.clone()
-                };
-                self.replace(entry, value, increment.renewed, telling)
-            }
-            None => {
-                let value = Value {
-                    bytes,
-                    content_type: ContentType::counter(),
-                    flags: 0,
-                    encoding: Encoding::Plain,
-                };
-                let stamps = TagStamps::default();
-                self.store(key, Some(value), increment.created, stamps, telling)
-            }
-        })
+        let before = standing.valued();
+        Ok(
+            match before.and_then(|entry| Some((entry, entry.value()?))) {
+                Some((entry, value)) => {
+                    let value = Value { bytes, ..value };
+                    self.replace(entry, value, increment.renewed, telling)
+                }
+                None => {
+                    let value = Value {
+                        bytes,
+                        content_type: ContentType::counter(),
+                        flags: 0,
+                        encoding: Encoding::Plain,
+                    };
+                    let stamps = TagStamps::default();
+                    self.store(key, Some(value), increment.created, stamps, telling)
+                }
+            },
+        )
     }
 
     fn append(
@@ -247,14 +243,14 @@ impl Site<'_> {
     ) -> Result<(Step, Option<u64>), CacheError> {
         self.check_condition(standing, append.condition)?;
         let before = standing.valued();
-        if let Some((entry, value)) = before
-            && value.encoding != Encoding::Plain
+        if let Some(entry) = before
+            && entry.encoding() != Encoding::Plain
         {
             return Err(CacheError::Encoded {
-                version: entry.version,
+                version: entry.version(),
             });
         }
-        let head = before.map_or(&[][..], |(_, value)| &value.bytes);
+        let head = before.map_or(&[][..], Entry::value_bytes);
         let length = head.len().saturating_add(append.bytes.len());
         if length > VALUE_BYTES_MAX {
             return Err(self.refuse(Refusal::ValueTooLarge {
@@ -266,25 +262,24 @@ impl Site<'_> {
         bytes.extend_from_slice(head);
         bytes.extend_from_slice(&append.bytes);
         let (bytes, telling) = (bytes.freeze(), Telling::Length(wide(length)));
-        Ok(match before {
-            Some((entry, value)) => {
-                let value = Value {
-                    bytes,
-                    ..value.clone()
-                };
-                self.replace(entry, value, append.renewed, telling)
-            }
-            None => {
-                let value = Value {
-                    bytes,
-                    content_type: append.content_type,
-                    flags: 0,
-                    encoding: Encoding::Plain,
-                };
-                let stamps = TagStamps::default();
-                self.store(key, Some(value), append.created, stamps, telling)
-            }
-        })
+        Ok(
+            match before.and_then(|entry| Some((entry, entry.value()?))) {
+                Some((entry, value)) => {
+                    let value = Value { bytes, ..value };
+                    self.replace(entry, value, append.renewed, telling)
+                }
+                None => {
+                    let value = Value {
+                        bytes,
+                        content_type: append.content_type,
+                        flags: 0,
+                        encoding: Encoding::Plain,
+                    };
+                    let stamps = TagStamps::default();
+                    self.store(key, Some(value), append.created, stamps, telling)
+                }
+            },
+        )
     }
 
     fn replace(
@@ -349,10 +344,7 @@ impl Site<'_> {
         }
     }
 
-    fn require<'room>(
-        &self,
-        standing: &Standing<'room>,
-    ) -> Result<(&'room Entry, &'room Value), CacheError> {
+    fn require<'room>(&self, standing: &Standing<'room>) -> Result<&'room Entry, CacheError> {
         standing
             .valued()
             .ok_or_else(|| self.refuse(Refusal::KeyNotFound))
@@ -393,10 +385,10 @@ impl Site<'_> {
 }
 
 /// Reads a counter: a decimal 64-bit integer as Redis' `INCRBY` takes it, with an optional `-` and no leading zero.
-fn parse_number(value: &Value) -> Option<i64> {
-    let text = std::str::from_utf8(&value.bytes).ok()?;
+fn parse_number(entry: &Entry) -> Option<i64> {
+    let text = std::str::from_utf8(entry.value_bytes()).ok()?;
     let number: i64 = text.parse().ok()?;
-    (value.encoding == Encoding::Plain && number.to_string() == text).then_some(number)
+    (entry.encoding() == Encoding::Plain && number.to_string() == text).then_some(number)
 }
 
 fn wide(len: usize) -> u64 {

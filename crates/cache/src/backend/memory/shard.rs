@@ -6,9 +6,13 @@ use rand::Rng as _;
 use super::entry::Entry;
 use super::namespaces::Retired;
 use super::sketch::Sketch;
+use super::slab::{Slab, Slot};
 
 /// How many entries an eviction compares.
 const EVICTION_SAMPLE: usize = 8;
+
+/// By how much a range of hashes grows where it held too few entries.
+const RANGE_GROWTH: u64 = 8;
 
 /// What is left to count of an entry that was removed.
 pub(super) struct Taken {
@@ -30,31 +34,25 @@ pub(super) enum Lookup<'shard> {
     Absent,
 }
 
-struct Slot {
-    hash: u64,
-    entry: Entry,
-}
-
 /// A part of the keys.
 #[derive(Default)]
 pub(super) struct Shard {
     table: HashTable<u32>,
-    /// Dense: a removal moves the last slot into the gap, so that any index can be sampled.
-    slots: Vec<Slot>,
+    slots: Slab,
     sketch: Sketch,
     sweep_from: usize,
     bytes: u64,
 }
 
 impl Shard {
-    fn find(&self, hash: u64, namespace: u32, key: &str) -> Option<usize> {
+    fn find(&self, hash: u64, namespace: u32, key: &[u8]) -> Option<usize> {
         let slots = &self.slots;
         self.table
             .find(hash, |index| {
                 slot_at(slots, *index).is_some_and(|slot| {
                     slot.hash == hash
-                        && slot.entry.namespace == namespace
-                        && *slot.entry.key == *key
+                        && slot.entry.namespace() == namespace
+                        && slot.entry.key() == key
                 })
             })
             .and_then(|index| usize::try_from(*index).ok())
@@ -63,7 +61,7 @@ impl Shard {
     /// Reads an entry and remembers that it was asked for.
     pub(super) fn get(&mut self, hash: u64, namespace: u32, key: &str, now: u64) -> Lookup<'_> {
         self.sketch.note(hash);
-        let Some(index) = self.find(hash, namespace, key) else {
+        let Some(index) = self.find(hash, namespace, key.as_bytes()) else {
             return Lookup::Absent;
         };
         let dead = self
@@ -80,7 +78,7 @@ impl Shard {
 
     /// Looks at what is stored, dead or alive.
     pub(super) fn peek(&self, hash: u64, namespace: u32, key: &str) -> Option<&Entry> {
-        let index = self.find(hash, namespace, key)?;
+        let index = self.find(hash, namespace, key.as_bytes())?;
         self.slots.get(index).map(|slot| &slot.entry)
     }
 
@@ -92,7 +90,7 @@ impl Shard {
         key: &str,
         change: impl FnOnce(&mut Entry),
     ) {
-        let index = self.find(hash, namespace, key);
+        let index = self.find(hash, namespace, key.as_bytes());
         if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
             let before = slot.entry.bytes();
             change(&mut slot.entry);
@@ -117,14 +115,14 @@ impl Shard {
     pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
         self.sketch.note(hash);
         self.bytes = self.bytes.saturating_add(entry.bytes());
-        if let Some(index) = self.find(hash, entry.namespace, &entry.key) {
+        if let Some(index) = self.find(hash, entry.namespace(), entry.key()) {
             if let Some(slot) = self.slots.get_mut(index) {
                 let replaced = std::mem::replace(&mut slot.entry, entry);
                 self.bytes = self.bytes.saturating_sub(replaced.bytes());
             }
             return;
         }
-        // A shard would need 2³² entries of over 128 bytes each; the memory bound comes first.
+        // A shard would need 2³² entries of over 70 bytes each; the memory bound comes first.
         let Ok(index) = u32::try_from(self.slots.len()) else {
             return;
         };
@@ -137,7 +135,7 @@ impl Shard {
 
     /// Removes what is stored, dead or alive.
     pub(super) fn remove(&mut self, hash: u64, namespace: u32, key: &str) {
-        if let Some(index) = self.find(hash, namespace, key) {
+        if let Some(index) = self.find(hash, namespace, key.as_bytes()) {
             self.take(index, 0);
         }
     }
@@ -150,7 +148,7 @@ impl Shard {
                 self.sweep_from = 0;
             }
             let dead = self.slots.get(self.sweep_from).is_some_and(|slot| {
-                slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace)
+                slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace())
             });
             if dead {
                 // The last slot moves here and is looked at next.
@@ -172,11 +170,11 @@ impl Shard {
             .map(|_| random.random_range(0..self.slots.len()))
             .filter_map(|index| self.slots.get(index).map(|slot| (index, slot)))
             .map(|(index, slot)| {
-                let dead = slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace);
+                let dead = slot.entry.is_dead(now) || retired.contains(&slot.entry.namespace());
                 (index, slot, dead)
             })
             .min_by_key(|(_, slot, dead)| {
-                (!dead, self.sketch.estimate(slot.hash), slot.entry.version)
+                (!dead, self.sketch.estimate(slot.hash), slot.entry.version())
             })
             .map(|(index, _, dead)| (index, dead))?;
         let mut taken = self.take(index, now)?;
@@ -184,8 +182,11 @@ impl Shard {
         Some(taken)
     }
 
-    /// The live entries of a namespace whose hash lies above `after`, in ascending order of their hash, at most `limit`;
-    /// entries of one hash are never torn apart.
+    /// The live entries of a namespace whose hash lies above `after`, in ascending order of their hash, about `limit` of
+    /// them: entries of one hash are never torn apart. With them the hash to go on after; `None` at the end of the shard.
+    ///
+    /// The hashes are spread evenly, so the range that is likely to hold enough is looked through, and a wider one where it
+    /// did not: what is looked at closely is about what is found, not the whole shard.
     pub(super) fn page(
         &self,
         namespace: u32,
@@ -193,27 +194,42 @@ impl Shard {
         after: Option<u64>,
         limit: usize,
         now: u64,
-    ) -> Vec<(u64, &Entry)> {
-        let mut found: Vec<(u64, &Entry)> = self
-            .slots
-            .iter()
-            .filter(|slot| {
-                after.is_none_or(|after| slot.hash > after)
-                    && slot.entry.namespace == namespace
-                    && slot.entry.key.starts_with(prefix)
-                    && !slot.entry.is_dead(now)
-            })
-            .map(|slot| (slot.hash, &slot.entry))
-            .collect();
-        found.sort_unstable_by_key(|(hash, _)| *hash);
-        let last = limit
-            .checked_sub(1)
-            .and_then(|last| found.get(last))
-            .map(|(hash, _)| *hash);
-        if let Some(last) = last {
-            found.retain(|(hash, _)| *hash <= last);
+    ) -> (Vec<(u64, &Entry)>, Option<u64>) {
+        let mut found: Vec<(u64, &Entry)> = Vec::new();
+        let mut from = after.map_or(Some(0), |after| after.checked_add(1));
+        let mut width = self.likely_width(limit);
+        while let Some(first) = from {
+            let last = first.saturating_add(width);
+            found.extend(
+                self.slots
+                    .iter()
+                    .filter(|slot| {
+                        (first..=last).contains(&slot.hash)
+                            && slot.entry.namespace() == namespace
+                            && slot.entry.key().starts_with(prefix.as_bytes())
+                            && !slot.entry.is_dead(now)
+                    })
+                    .map(|slot| (slot.hash, &slot.entry)),
+            );
+            if found.len() >= limit {
+                found.sort_unstable_by_key(|(hash, _)| *hash);
+                let place = limit.checked_sub(1).and_then(|last| found.get(last));
+                let end = place.map_or(last, |(hash, _)| *hash);
+                found.retain(|(hash, _)| *hash <= end);
+                return (found, Some(end));
+            }
+            from = last.checked_add(1);
+            width = width.saturating_mul(RANGE_GROWTH);
         }
-        found
+        found.sort_unstable_by_key(|(hash, _)| *hash);
+        (found, None)
+    }
+
+    /// The width of a range of hashes that is likely to hold twice as many entries as are wanted.
+    fn likely_width(&self, limit: usize) -> u64 {
+        let (wanted, held) = (limit.saturating_mul(2).max(1), self.slots.len().max(1));
+        let parts = u64::try_from(held.div_ceil(wanted)).unwrap_or(1);
+        u64::MAX / parts.max(1)
     }
 
     /// An entry at random, dead or alive.
@@ -231,10 +247,10 @@ impl Shard {
         if index != last {
             self.relink(last, index);
         }
-        let slot = self.slots.swap_remove(index);
+        let slot = self.slots.swap_remove(index)?;
         self.bytes = self.bytes.saturating_sub(slot.entry.bytes());
         Some(Taken {
-            namespace: slot.entry.namespace,
+            namespace: slot.entry.namespace(),
             bytes: slot.entry.bytes(),
             expired: slot.entry.is_expired(now),
             dead: true,
@@ -270,6 +286,6 @@ impl Shard {
     }
 }
 
-fn slot_at(slots: &[Slot], index: u32) -> Option<&Slot> {
+fn slot_at(slots: &Slab, index: u32) -> Option<&Slot> {
     slots.get(usize::try_from(index).ok()?)
 }
