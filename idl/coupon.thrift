@@ -33,6 +33,22 @@ service CouponService {
     cache.CacheExistsResponse CacheExists(1: cache.CacheExistsRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/exists")
     // Changes the expiry of one entry. Operation `cache.expire`.
     cache.CacheExpireResponse CacheExpire(1: cache.CacheExpireRequest request) throws (1: common.SupportError error) (api.put = "/v1/cache/:namespace/entries/:key/expiry")
+    // Reads one value and gives it a new expiry. Operation `cache.get_and_touch`.
+    cache.CacheGetAndTouchResponse CacheGetAndTouch(1: cache.CacheGetAndTouchRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/touch")
+    // Adds to a counter within its bounds. Operation `cache.increment`.
+    cache.CacheIncrementResponse CacheIncrement(1: cache.CacheIncrementRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/increment")
+    // Adds bytes at the end of a value. Operation `cache.append`.
+    cache.CacheAppendResponse CacheAppend(1: cache.CacheAppendRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/append")
+    // Walks the keys of a namespace by prefix, in pages. Operation `cache.scan`.
+    cache.CacheScanResponse CacheScan(1: cache.CacheScanRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/entries")
+    // Removes everything of a namespace. Operation `cache.clear`.
+    cache.CacheClearResponse CacheClear(1: cache.CacheClearRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/clear")
+    // Makes every entry absent that carries one of the tags. Operation `cache.invalidate_tags`.
+    cache.CacheInvalidateTagsResponse CacheInvalidateTags(1: cache.CacheInvalidateTagsRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/invalidate-tags")
+    // Reads one value; on a miss one caller is asked to fill it, the others wait. Operation `cache.get_or_lease`.
+    cache.CacheGetOrLeaseResponse CacheGetOrLease(1: cache.CacheGetOrLeaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/lease")
+    // Gives a lease back without a value. Operation `cache.release_lease`.
+    cache.CacheReleaseLeaseResponse CacheReleaseLease(1: cache.CacheReleaseLeaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/lease/release")
     // Statistics of a namespace. Operation `cache.stats`.
     cache.CacheStatsResponse CacheStats(1: cache.CacheStatsRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/stats")
     // ---- Queue ----

@@ -1,10 +1,14 @@
-// The structs of the cache block: values with a hard expiry, versions and conditions, batches that are all or nothing.
+// The structs of the cache block: values with a hard expiry, versions and conditions, batches that are
+// all or nothing, tags, leases, counters.
+//
+// One expiry: `ttl_ms`, `expires_at_ms`, `sliding_ms` (with `ttl_ms` as its maximum) or `persist`; else 1001.
 namespace go support.cache
 namespace py support.cache
 namespace java support.cache
 namespace js support.cache
 
 include "../base.thrift"
+include "common.thrift"
 
 // Stores one value.
 struct CacheSetRequest {
@@ -22,6 +26,23 @@ struct CacheSetRequest {
     6: optional string condition
     // The version that must be stored now, for the condition `version`.
     7: optional i64 version
+    // When the value is gone, Unix milliseconds, kept to the millisecond.
+    8: optional i64 expires_at_ms
+    // Milliseconds after the last read or write until the value is gone, at least 10; never past `ttl_ms`, or one day.
+    9: optional i64 sliding_ms
+    // True: no expiry.
+    10: optional bool persist
+    // What the caller wants to remember beside the value: 0 to 4,294,967,295. Default 0.
+    11: optional i64 flags
+    // Tags by which the entry can be invalidated: at most 16 of 1 to 128 bytes.
+    12: optional list<string> tags
+    // True: the knowledge that there is no value is stored. `value` is then empty; it lives at most 10 minutes, 5 seconds
+    // unless told otherwise.
+    13: optional bool known_absent
+    // The lease that this value fills; 2007 where it has ended.
+    14: optional i64 lease_token
+    // The lock under which it is stored.
+    15: optional common.Fence fence
     255: optional base.Base base
 }
 
@@ -48,6 +69,18 @@ struct CacheGetResponse {
     4: optional i64 version
     // Milliseconds left. Absent: it does not expire.
     5: optional i64 ttl_ms
+    // `fresh`, or `stale`: still live, to be refreshed.
+    6: optional string freshness
+    // Milliseconds since the value was stored.
+    7: optional i64 age_ms
+    // As it was stored.
+    8: optional i64 flags
+    // The tags of the entry.
+    9: optional list<string> tags
+    // True: it is known that there is no value (a negative entry).
+    10: optional bool known_absent
+    // True: the answer comes from a layer that stands in for a backend that is away.
+    11: optional bool degraded
     255: optional base.BaseResp base_resp
 }
 
@@ -57,6 +90,8 @@ struct CacheDeleteRequest {
     2: required string key
     // Delete only where this version is stored: code 2002 where the key is absent, 1006 where the version differs.
     3: optional i64 version
+    // The lock under which it is deleted.
+    4: optional common.Fence fence
     255: optional base.Base base
 }
 
@@ -74,6 +109,21 @@ struct CacheSetItem {
     4: optional string content_type
     5: optional string condition
     6: optional i64 version
+    // When the value is gone, Unix milliseconds, kept to the millisecond.
+    7: optional i64 expires_at_ms
+    // Milliseconds after the last read or write until the value is gone, at least 10; never past `ttl_ms`, or one day.
+    8: optional i64 sliding_ms
+    // True: no expiry.
+    9: optional bool persist
+    // What the caller wants to remember beside the value: 0 to 4,294,967,295. Default 0.
+    10: optional i64 flags
+    // Tags by which the entry can be invalidated: at most 16 of 1 to 128 bytes.
+    11: optional list<string> tags
+    // True: the knowledge that there is no value is stored. `value` is then empty; it lives at most 10 minutes, 5 seconds
+    // unless told otherwise.
+    12: optional bool known_absent
+    // The lease that this value fills; 2007 where it has ended.
+    13: optional i64 lease_token
 }
 
 // Stores many values. Every item is validated before the first write.
@@ -84,6 +134,8 @@ struct CacheBatchSetRequest {
     // True (default): all or nothing, and a condition that fails refuses the whole batch, naming the item. False: a
     // status for each item.
     3: optional bool atomic
+    // The lock under which all of it is stored.
+    4: optional common.Fence fence
     255: optional base.Base base
 }
 
@@ -122,11 +174,23 @@ struct CacheItem {
     4: optional string content_type
     5: optional i64 version
     6: optional i64 ttl_ms
+    // `fresh`, or `stale`: still live, to be refreshed.
+    7: optional string freshness
+    // Milliseconds since the value was stored.
+    8: optional i64 age_ms
+    // As it was stored.
+    9: optional i64 flags
+    // The tags of the entry.
+    10: optional list<string> tags
+    // True: it is known that there is no value (a negative entry).
+    11: optional bool known_absent
 }
 
 struct CacheBatchGetResponse {
     // One for each key, in the order of the request.
     1: required list<CacheItem> items
+    // As in CacheGetResponse.
+    2: optional bool degraded
     255: optional base.BaseResp base_resp
 }
 
@@ -144,6 +208,8 @@ struct CacheBatchDeleteRequest {
     2: required list<CacheDeleteItem> items
     // As in CacheBatchSetRequest.
     3: optional bool atomic
+    // The lock under which all of it is deleted.
+    4: optional common.Fence fence
     255: optional base.Base base
 }
 
@@ -174,6 +240,11 @@ struct CacheExpireRequest {
     3: optional i64 ttl_ms
     // Only where this version is stored; else code 1006.
     4: optional i64 version
+    // As in CacheSetRequest.
+    5: optional i64 expires_at_ms
+    6: optional i64 sliding_ms
+    // The lock under which it is changed.
+    7: optional common.Fence fence
     255: optional base.Base base
 }
 
@@ -181,6 +252,187 @@ struct CacheExpireResponse {
     // The new version.
     1: required i64 version
     2: optional i64 expires_at_ms
+    255: optional base.BaseResp base_resp
+}
+
+// Reads one value and gives it a new expiry, as in CacheSetRequest. A missing key is `found = false`.
+struct CacheGetAndTouchRequest {
+    1: required string namespace_name
+    2: required string key
+    3: optional i64 ttl_ms
+    4: optional i64 expires_at_ms
+    5: optional i64 sliding_ms
+    6: optional bool persist
+    // The lock under which it is changed.
+    7: optional common.Fence fence
+    255: optional base.Base base
+}
+
+struct CacheGetAndTouchResponse {
+    // The value with its new version and remaining time.
+    1: required CacheItem item
+    255: optional base.BaseResp base_resp
+}
+
+// Adds to a counter: a value that is a decimal 64-bit integer (2005 where it is none).
+struct CacheIncrementRequest {
+    1: required string namespace_name
+    2: required string key
+    // What is added; may be negative. Default 1.
+    3: optional i64 delta
+    // What an absent counter counts from. Without it an absent one is refused (2002).
+    4: optional i64 initial
+    // Where the counter must stay; a sum outside is refused (2006) and changes nothing. Default: the 64-bit integers.
+    5: optional i64 min
+    6: optional i64 max
+    // The expiry of a counter that is created, as in CacheSetRequest.
+    7: optional i64 ttl_ms
+    8: optional i64 expires_at_ms
+    9: optional i64 sliding_ms
+    10: optional bool persist
+    // True: a counter that was there gets that expiry too. Default: its own stays.
+    11: optional bool renew
+    // The lock under which it is counted.
+    12: optional common.Fence fence
+    255: optional base.Base base
+}
+
+struct CacheIncrementResponse {
+    // The counter now.
+    1: required i64 number
+    // The new version.
+    2: required i64 version
+    // When it is gone, Unix milliseconds. Absent: it does not expire.
+    3: optional i64 expires_at_ms
+    255: optional base.BaseResp base_resp
+}
+
+// Adds bytes at the end of a value, which stays within 8 MiB (1007).
+struct CacheAppendRequest {
+    1: required string namespace_name
+    2: required string key
+    // The bytes.
+    3: required binary value
+    // Media type of a value that is created.
+    4: optional string content_type
+    // As in CacheSetRequest.
+    5: optional string condition
+    6: optional i64 version
+    // The expiry of a value that is created, as in CacheSetRequest.
+    7: optional i64 ttl_ms
+    8: optional i64 expires_at_ms
+    9: optional i64 sliding_ms
+    10: optional bool persist
+    // True: a value that was there gets that expiry too. Default: its own stays.
+    11: optional bool renew
+    // The lock under which it grows.
+    12: optional common.Fence fence
+    255: optional base.Base base
+}
+
+struct CacheAppendResponse {
+    // Bytes of the value now.
+    1: required i64 length
+    // The new version.
+    2: required i64 version
+    // When it is gone, Unix milliseconds. Absent: it does not expire.
+    3: optional i64 expires_at_ms
+    255: optional base.BaseResp base_resp
+}
+
+// Walks the keys of a namespace. A key that is present from the first page to the last is seen at least once.
+struct CacheScanRequest {
+    1: required string namespace_name
+    // What the keys begin with. Default: all.
+    2: optional string prefix
+    // Where to go on: `next_cursor` of the page before.
+    3: optional string cursor
+    // 1 to 1,000, default 100. A page may hold fewer and still have a next one.
+    4: optional i64 limit
+    255: optional base.Base base
+}
+
+// One key of a page.
+struct CacheScanItem {
+    1: required string key
+    2: required i64 version
+    // Milliseconds left. Absent: it does not expire.
+    3: optional i64 ttl_ms
+    // Bytes of the value as it is stored.
+    4: required i64 value_bytes
+}
+
+struct CacheScanResponse {
+    1: required list<CacheScanItem> items
+    // Where the next page begins; absent at the end.
+    2: optional string next_cursor
+    255: optional base.BaseResp base_resp
+}
+
+// Removes everything of a namespace and revokes its leases.
+struct CacheClearRequest {
+    1: required string namespace_name
+    // The lock under which it is cleared.
+    2: optional common.Fence fence
+    255: optional base.Base base
+}
+
+struct CacheClearResponse {
+    // What was stored with a lower version is gone.
+    1: required i64 version
+    255: optional base.BaseResp base_resp
+}
+
+// Makes every entry absent that carries one of the tags, in one step however many there are.
+struct CacheInvalidateTagsRequest {
+    1: required string namespace_name
+    // 1 to 16 tags.
+    2: required list<string> tags
+    // The lock under which it is done.
+    3: optional common.Fence fence
+    255: optional base.Base base
+}
+
+struct CacheInvalidateTagsResponse {
+    // What was stored with a lower version and carries one of the tags is absent.
+    1: required i64 version
+    255: optional base.BaseResp base_resp
+}
+
+// Reads one value, ready to fill it. Where there is none, or a stale one, one caller is given a lease: it stores the value
+// with `lease_token`. The others are told to wait; with `wait_ms` Plinth waits for them.
+struct CacheGetOrLeaseRequest {
+    1: required string namespace_name
+    2: required string key
+    // How long the lease is open, 10 to 60,000 ms. Default 5,000.
+    3: optional i64 lease_ms
+    // How long to wait for somebody else's value, 0 to 30,000 ms. Default 0. A stale value is answered at once.
+    4: optional i64 wait_ms
+    255: optional base.Base base
+}
+
+struct CacheGetOrLeaseResponse {
+    1: required CacheItem item
+    // Present: the caller fills the key.
+    2: optional i64 lease_token
+    // Present: somebody else fills the key; milliseconds until that lease ends by itself.
+    3: optional i64 held_ms
+    // As in CacheGetResponse.
+    4: optional bool degraded
+    255: optional base.BaseResp base_resp
+}
+
+// Gives a lease back without a value: the next caller gets one.
+struct CacheReleaseLeaseRequest {
+    1: required string namespace_name
+    2: required string key
+    3: required i64 lease_token
+    255: optional base.Base base
+}
+
+struct CacheReleaseLeaseResponse {
+    // Whether it was open.
+    1: required bool released
     255: optional base.BaseResp base_resp
 }
 

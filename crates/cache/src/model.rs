@@ -6,6 +6,7 @@ mod expiry;
 mod lease;
 mod name;
 mod read;
+mod request;
 mod scan;
 mod space;
 mod stats;
@@ -27,6 +28,10 @@ pub use name::{
     KEY_BYTES_MAX, Key, KeyPrefix, Namespace, Scope, TAG_BYTES_MAX, TAGS_MAX, Tag, Tags,
 };
 pub use read::{Expiring, Found, Freshness, KnownAbsent, Read, Reply};
+pub use request::{
+    ItemFields, PutFields, ReadFields, created_and_renewed, degraded, delete_item, lease_fields,
+    narrow,
+};
 pub use scan::{SCAN_PAGE_DEFAULT, SCAN_PAGE_MAX, Scan, ScanItem, ScanLimit, ScanPlace, Scanned};
 pub use space::{Placement, Policy, Quota, Space};
 pub use stats::{BackendStats, Connections, EntrySample, SAMPLE_ENTRIES_MAX, Stats};

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use plinth_core::{CallContext, Error, SharedClock};
+use plinth_core::{CallContext, Error, Fence, SharedClock};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use self::counters::CountersTable;
 use self::life::LifeRules;
-use crate::backend::{CacheBackend, Looking};
+use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
     self, Atomicity, Change, ChangeKind, Changed, Expiry, Guard, Key, Namespace, Policy, Put, Read,
     Reply, Scope, Space, Stats, Stored,
 };
 
+mod changes;
 mod counters;
+mod leases;
 mod life;
 
 /// The cache as the edges see it.
@@ -21,6 +25,9 @@ pub struct CacheService {
     backend: Arc<dyn CacheBackend>,
     clock: SharedClock,
     counters: CountersTable,
+    /// Places for callers that wait for somebody else's lease.
+    waiting: Semaphore,
+    stopping: CancellationToken,
 }
 
 /// How each item of a batch ended, in the order of the request.
@@ -34,7 +41,14 @@ impl CacheService {
             backend,
             clock,
             counters: CountersTable::default(),
+            waiting: Semaphore::new(leases::WAITING_MAX),
+            stopping: CancellationToken::new(),
         }
+    }
+
+    /// Lets go who waits for a lease, so that the edges can drain.
+    pub fn stop_waiting(&self) {
+        self.stopping.cancel();
     }
 
     /// The name of the backend.
@@ -50,9 +64,10 @@ impl CacheService {
         namespace: Namespace,
         key: Key,
         put: Put<Expiry>,
+        fence: Option<Fence>,
     ) -> Result<Stored, CacheError> {
         let changed = self
-            .change(context, namespace, key, ChangeKind::Put(put))
+            .change(context, namespace, key, ChangeKind::Put(put), fence)
             .await?;
         stored(changed)
     }
@@ -78,10 +93,10 @@ impl CacheService {
         namespace: Namespace,
         key: Key,
         version: Option<i64>,
+        fence: Option<Fence>,
     ) -> Result<bool, CacheError> {
-        let changed = self
-            .change(context, namespace, key, ChangeKind::Delete { version })
-            .await?;
+        let kind = ChangeKind::Delete { version };
+        let changed = self.change(context, namespace, key, kind, fence).await?;
         Ok(changed == Changed::Deleted { existed: true })
     }
 
@@ -93,15 +108,10 @@ impl CacheService {
         key: Key,
         life: Expiry,
         version: Option<i64>,
+        fence: Option<Fence>,
     ) -> Result<Stored, CacheError> {
-        let changed = self
-            .change(
-                context,
-                namespace,
-                key,
-                ChangeKind::Expire { life, version },
-            )
-            .await?;
+        let kind = ChangeKind::Expire { life, version };
+        let changed = self.change(context, namespace, key, kind, fence).await?;
         stored(changed)
     }
 
@@ -113,6 +123,7 @@ impl CacheService {
         namespace: Namespace,
         changes: Vec<Change<Expiry>>,
         atomicity: Atomicity,
+        fence: Option<Fence>,
     ) -> Result<ItemResults, CacheError> {
         model::check_batch(&changes)?;
         let keys: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
@@ -124,8 +135,9 @@ impl CacheService {
                     .map_err(|error| error.in_field(&format!("items[{index}]")))
             })
             .collect::<Result<Vec<Change>, Error>>()?;
+        self.require_all(&changes, fence.as_ref())?;
         let space = space(context, namespace);
-        let guard = Guard::unfenced(atomicity);
+        let guard = Guard { atomicity, fence };
         let results = self.backend.apply(&space, changes, guard).await?.answer;
         let counters = self.counters.of(&space.scope);
         results
@@ -184,12 +196,17 @@ impl CacheService {
         namespace: Namespace,
         key: Key,
         kind: ChangeKind<Expiry>,
+        fence: Option<Fence>,
     ) -> Result<Changed, CacheError> {
         // A change of an expiry stores no value.
         let is_counted = !matches!(kind, ChangeKind::Expire { .. });
         let changes = vec![self.resolve(Change { key, kind })?];
+        self.require_all(&changes, fence.as_ref())?;
         let space = space(context, namespace);
-        let guard = Guard::unfenced(Atomicity::AllOrNothing);
+        let guard = Guard {
+            atomicity: Atomicity::AllOrNothing,
+            fence,
+        };
         let reply = self
             .backend
             .apply(&space, changes, guard)
@@ -204,6 +221,42 @@ impl CacheService {
             self.counters.of(&space.scope).changed(&changed);
         }
         Ok(changed)
+    }
+
+    /// Errors: 1011 where the backend cannot do it.
+    fn require(&self, capability: Capability) -> Result<(), CacheError> {
+        if self.backend.capabilities().contains(&capability) {
+            return Ok(());
+        }
+        Err(CacheError::Unsupported {
+            backend: self.backend.name(),
+            capability,
+        })
+    }
+
+    /// Errors: 1011 where the backend cannot do what the changes and their fence ask for.
+    fn require_all(&self, changes: &[Change], fence: Option<&Fence>) -> Result<(), CacheError> {
+        if fence.is_some() {
+            self.require(Capability::Fences)?;
+        }
+        for change in changes {
+            match &change.kind {
+                ChangeKind::Put(put) => {
+                    if !put.tags.is_empty() {
+                        self.require(Capability::Tags)?;
+                    }
+                    if put.lease.is_some() {
+                        self.require(Capability::Leases)?;
+                    }
+                }
+                ChangeKind::Increment(_) => self.require(Capability::Counters)?,
+                ChangeKind::Append(_) => self.require(Capability::Append)?,
+                ChangeKind::Delete { .. }
+                | ChangeKind::Expire { .. }
+                | ChangeKind::Touch { .. } => {}
+            }
+        }
+        Ok(())
     }
 
     fn resolve(&self, change: Change<Expiry>) -> Result<Change, Error> {

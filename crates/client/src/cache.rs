@@ -1,28 +1,30 @@
 //! The cache.
 
 use bytes::Bytes;
-use faststr::FastStr;
-use plinth_core::WideInt;
+use plinth_core::{Fence, WideInt};
 use plinth_idl::cache as idl;
 use reqwest::{Method, StatusCode, header};
 
+mod changes;
+mod leases;
 mod model;
 mod wire;
 
 pub use self::model::{
-    CacheStats, CacheValue, ItemResult, SetCondition, SetItem, SetOptions, Stored,
+    AppendOptions, Appended, CacheLease, CacheLeased, CacheRead, CacheStats, CacheValue, Counted,
+    ExpiryOptions, IncrementOptions, ItemResult, ScanItem, ScanPage, SetCondition, SetItem,
+    SetOptions, Stored,
 };
 use self::wire::{
-    BatchBody, DeletedBody, ItemBody, ItemsBody, PresentBody, ResultsBody, StoredBody, entry_path,
-    found, http_item, text, text_option, thrift_item, version_tag,
+    BatchBody, DeletedBody, ItemsBody, PresentBody, ResultsBody, StoredBody, TAGS, entry_path,
+    fence, fence_json, fence_query, http_item, read_absent, read_headers, read_item, read_reply,
+    tags_header, text, text_option, thrift_item, thrift_tags, version_tag,
 };
 use crate::Client;
 use crate::error::{ClientError, Result};
 use crate::retry::Repeat;
 use crate::transport::Transport;
 
-/// The header with the milliseconds that a value has left.
-const TTL_MS: &str = "plinth-ttl-ms";
 /// The number of the error of an absent key.
 const KEY_NOT_FOUND: u16 = plinth_core::ErrorCode::CacheKeyNotFound.number();
 
@@ -30,20 +32,35 @@ const KEY_NOT_FOUND: u16 = plinth_core::ErrorCode::CacheKeyNotFound.number();
 #[derive(Clone, Copy)]
 pub struct CacheClient<'client> {
     client: &'client Client,
+    fence: Option<&'client Fence>,
 }
 
 impl<'client> CacheClient<'client> {
     pub(crate) const fn new(client: &'client Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            fence: None,
+        }
+    }
+
+    /// The same operations under a lock: every change carries its fence, and one that was overtaken changes nothing (1006
+    /// naming `fence.token`).
+    #[must_use]
+    pub const fn under(self, fence: &'client Fence) -> Self {
+        Self {
+            client: self.client,
+            fence: Some(fence),
+        }
     }
 
     pub(crate) const fn client(&self) -> &'client Client {
         self.client
     }
 
-    /// Stores one value. Repeated on a lost answer only where it has no condition: then a second store is the same store.
+    /// Stores one value. Repeated on a lost answer only where it has no condition and fills no lease: then a second store is the
+    /// same store.
     ///
-    /// Errors: 1001, 1006 where the condition does not hold, 1007.
+    /// Errors: 1001, 1006 where the condition does not hold, 1007, 2007 where the lease has ended.
     pub async fn set(
         &self,
         namespace: &str,
@@ -52,8 +69,8 @@ impl<'client> CacheClient<'client> {
         options: SetOptions,
     ) -> Result<Stored> {
         let value = value.into();
-        let repeat = match options.condition {
-            SetCondition::Always => Repeat::Safe,
+        let repeat = match (options.condition, options.lease_token) {
+            (SetCondition::Always, None) => Repeat::Safe,
             _ => Repeat::Never,
         };
         self.client
@@ -80,7 +97,15 @@ impl<'client> CacheClient<'client> {
                     content_type: text_option(options.content_type.as_deref()),
                     condition: text_option(options.condition.word()),
                     version: options.condition.version(),
-                    ..Default::default()
+                    expires_at_ms: options.expires_at_ms,
+                    sliding_ms: options.sliding_ms,
+                    persist: options.persist(),
+                    flags: options.flags(),
+                    tags: thrift_tags(&options.tags),
+                    known_absent: options.known_absent(),
+                    lease_token: options.lease_token,
+                    fence: fence(self.fence),
+                    base: None,
                 };
                 let reply = thrift.call(thrift.api().cache_set(request)).await?;
                 Ok(Stored {
@@ -91,9 +116,21 @@ impl<'client> CacheClient<'client> {
             Transport::Http(http) => {
                 let mut request = http
                     .request(Method::PUT, &entry_path(namespace, key))
+                    .query(&[
+                        ("ttl_ms", options.ttl_ms),
+                        ("expires_at_ms", options.expires_at_ms),
+                        ("sliding_ms", options.sliding_ms),
+                        ("flags", options.flags()),
+                        ("lease_token", options.lease_token),
+                    ])
+                    .query(&[
+                        ("persist", options.persist()),
+                        ("known_absent", options.known_absent()),
+                    ])
+                    .query(&fence_query(self.fence))
                     .body(value);
-                if let Some(ttl_ms) = options.ttl_ms {
-                    request = request.query(&[("ttl_ms", ttl_ms)]);
+                if !options.tags.is_empty() {
+                    request = request.header(TAGS, tags_header(&options.tags));
                 }
                 if let Some(content_type) = &options.content_type {
                     request = request.header(header::CONTENT_TYPE, content_type);
@@ -113,12 +150,17 @@ impl<'client> CacheClient<'client> {
 
     /// Reads one value; `None` where the key is absent.
     pub async fn get(&self, namespace: &str, key: &str) -> Result<Option<CacheValue>> {
+        Ok(self.read(namespace, key).await?.value)
+    }
+
+    /// Reads one value and tells what is known where there is none.
+    pub async fn read(&self, namespace: &str, key: &str) -> Result<CacheRead> {
         self.client
-            .run(Repeat::Safe, || self.get_once(namespace, key))
+            .run(Repeat::Safe, || self.read_once(namespace, key))
             .await
     }
 
-    async fn get_once(&self, namespace: &str, key: &str) -> Result<Option<CacheValue>> {
+    async fn read_once(&self, namespace: &str, key: &str) -> Result<CacheRead> {
         match self.client.transport() {
             Transport::Thrift(thrift) => {
                 let request = idl::CacheGetRequest {
@@ -126,26 +168,16 @@ impl<'client> CacheClient<'client> {
                     key: text(key),
                     ..Default::default()
                 };
-                let reply = thrift.call(thrift.api().cache_get(request)).await?;
-                if !reply.found {
-                    return Ok(None);
-                }
-                found(reply.value, reply.content_type, reply.version, reply.ttl_ms).map(Some)
+                read_reply(thrift.call(thrift.api().cache_get(request)).await?)
             }
             Transport::Http(http) => {
                 let request = http.request(Method::GET, &entry_path(namespace, key));
-                let (headers, body) = match http.send(request).await {
-                    Ok((StatusCode::OK, headers, body)) => (headers, body),
-                    Ok((status, ..)) => return Err(ClientError::malformed(status)),
-                    Err(error) if error.code == KEY_NOT_FOUND => return Ok(None),
-                    Err(error) => return Err(error),
-                };
-                let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-                let version = header(header::ETAG.as_str())
-                    .and_then(|tag| tag.trim_matches('"').parse().ok());
-                let ttl_ms = header(TTL_MS).and_then(|ttl| ttl.parse().ok());
-                let content_type = header(header::CONTENT_TYPE.as_str()).map(FastStr::new);
-                found(Some(body), content_type, version, ttl_ms).map(Some)
+                match http.send(request).await {
+                    Ok((StatusCode::OK, headers, body)) => read_headers(&headers, body),
+                    Ok((status, ..)) => Err(ClientError::malformed(status)),
+                    Err(error) if error.code == KEY_NOT_FOUND => Ok(read_absent(&error)),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -161,6 +193,7 @@ impl<'client> CacheClient<'client> {
                         namespace_name: text(namespace),
                         key: text(key),
                         version,
+                        fence: fence(self.fence),
                         ..Default::default()
                     };
                     Ok(thrift
@@ -169,7 +202,9 @@ impl<'client> CacheClient<'client> {
                         .deleted)
                 }
                 Transport::Http(http) => {
-                    let mut request = http.request(Method::DELETE, &entry_path(namespace, key));
+                    let mut request = http
+                        .request(Method::DELETE, &entry_path(namespace, key))
+                        .query(&fence_query(self.fence));
                     if let Some(version) = version {
                         request = request.header(header::IF_MATCH, version_tag(version));
                     }
@@ -194,6 +229,7 @@ impl<'client> CacheClient<'client> {
                         namespace_name: text(namespace),
                         items: items.iter().map(thrift_item).collect(),
                         atomic: Some(atomic),
+                        fence: fence(self.fence),
                         ..Default::default()
                     };
                     let reply = thrift.call(thrift.api().cache_batch_set(request)).await?;
@@ -202,9 +238,12 @@ impl<'client> CacheClient<'client> {
                 Transport::Http(http) => {
                     let items = items.iter().map(http_item).collect();
                     let path = ["v1", "cache", namespace, "batch-set"];
-                    let request = http
-                        .request(Method::POST, &path)
-                        .json(&BatchBody { items, atomic });
+                    let fence = fence_json(self.fence);
+                    let request = http.request(Method::POST, &path).json(&BatchBody {
+                        items,
+                        atomic,
+                        fence,
+                    });
                     let reply: ResultsBody = http.json(request).await?;
                     Ok(reply.results.into_iter().map(ItemResult::from).collect())
                 }
@@ -219,6 +258,12 @@ impl<'client> CacheClient<'client> {
         namespace: &str,
         keys: &[&str],
     ) -> Result<Vec<Option<CacheValue>>> {
+        let reads = self.batch_read(namespace, keys).await?;
+        Ok(reads.into_iter().map(|read| read.value).collect())
+    }
+
+    /// Reads many keys at one instant, and tells what is known where there is no value.
+    pub async fn batch_read(&self, namespace: &str, keys: &[&str]) -> Result<Vec<CacheRead>> {
         let call = || async {
             match self.client.transport() {
                 Transport::Thrift(thrift) => {
@@ -228,13 +273,9 @@ impl<'client> CacheClient<'client> {
                         ..Default::default()
                     };
                     let reply = thrift.call(thrift.api().cache_batch_get(request)).await?;
-                    let value = |item: idl::CacheItem| {
-                        let live = item.found.then(|| {
-                            found(item.value, item.content_type, item.version, item.ttl_ms)
-                        });
-                        live.transpose()
-                    };
-                    reply.items.into_iter().map(value).collect()
+                    let degraded = reply.degraded;
+                    let items = reply.items.into_iter();
+                    items.map(|item| read_item(item, degraded)).collect()
                 }
                 Transport::Http(http) => {
                     let path = ["v1", "cache", namespace, "batch-get"];
@@ -242,7 +283,9 @@ impl<'client> CacheClient<'client> {
                     let reply: ItemsBody = http
                         .json(http.request(Method::POST, &path).json(&body))
                         .await?;
-                    reply.items.into_iter().map(ItemBody::into_value).collect()
+                    let degraded = reply.degraded;
+                    let items = reply.items.into_iter();
+                    items.map(|item| item.into_read(degraded)).collect()
                 }
             }
         };
@@ -267,6 +310,7 @@ impl<'client> CacheClient<'client> {
                         namespace_name: text(namespace),
                         items: items.iter().map(item).collect(),
                         atomic: Some(atomic),
+                        fence: fence(self.fence),
                         ..Default::default()
                     };
                     let reply = thrift
@@ -282,9 +326,12 @@ impl<'client> CacheClient<'client> {
                     };
                     let items = items.iter().map(item).collect::<Vec<_>>();
                     let path = ["v1", "cache", namespace, "batch-delete"];
-                    let request = http
-                        .request(Method::POST, &path)
-                        .json(&BatchBody { items, atomic });
+                    let fence = fence_json(self.fence);
+                    let request = http.request(Method::POST, &path).json(&BatchBody {
+                        items,
+                        atomic,
+                        fence,
+                    });
                     let reply: ResultsBody = http.json(request).await?;
                     Ok(reply.results.into_iter().map(ItemResult::from).collect())
                 }
@@ -317,43 +364,6 @@ impl<'client> CacheClient<'client> {
             }
         };
         self.client.run(Repeat::Safe, call).await
-    }
-
-    /// Changes the expiry of one entry; `None` ends it. Errors: 2002 where the key is absent, 1006 where another version
-    /// is stored.
-    pub async fn expire(
-        &self,
-        namespace: &str,
-        key: &str,
-        ttl_ms: Option<i64>,
-        version: Option<i64>,
-    ) -> Result<Stored> {
-        let call = || async {
-            match self.client.transport() {
-                Transport::Thrift(thrift) => {
-                    let request = idl::CacheExpireRequest {
-                        namespace_name: text(namespace),
-                        key: text(key),
-                        ttl_ms,
-                        version,
-                        ..Default::default()
-                    };
-                    let reply = thrift.call(thrift.api().cache_expire(request)).await?;
-                    Ok(Stored {
-                        version: reply.version,
-                        expires_at_ms: reply.expires_at_ms,
-                    })
-                }
-                Transport::Http(http) => {
-                    let path = ["v1", "cache", namespace, "entries", key, "expiry"];
-                    let body =
-                        serde_json::json!({ "ttl_ms": ttl_ms, "version": version.map(WideInt) });
-                    let request = http.request(Method::PUT, &path).json(&body);
-                    http.json::<StoredBody>(request).await.map(Stored::from)
-                }
-            }
-        };
-        self.client.run(Repeat::Never, call).await
     }
 
     /// Numbers of a namespace.

@@ -267,7 +267,7 @@ impl<'client> DbClient<'client> {
                     isolation: optional(options.isolation.as_deref()),
                     timeout_ms: options.timeout_ms,
                     max_attempts: options.max_attempts,
-                    fence: options.fence.as_ref().map(wire::fence),
+                    fence: options.fence.as_ref().map(crate::fence::thrift),
                     request_id: Some(text(id)),
                     ..Default::default()
                 };
@@ -280,7 +280,7 @@ impl<'client> DbClient<'client> {
                 let body = json!({
                     "steps": steps, "isolation": options.isolation,
                     "timeout_ms": options.timeout_ms, "max_attempts": options.max_attempts,
-                    "fence": options.fence.as_ref().map(wire::fence_json),
+                    "fence": options.fence.as_ref().map(crate::fence::json),
                 });
                 let request = http
                     .request(Method::POST, &path(database, &["transaction"]))

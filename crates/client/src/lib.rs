@@ -21,6 +21,7 @@ mod audit;
 mod cache;
 mod db;
 mod error;
+mod fence;
 mod lock;
 mod monitor;
 mod optimistic;
@@ -28,6 +29,7 @@ mod queue;
 mod retry;
 mod settings;
 mod transport;
+mod wide;
 
 use std::sync::Arc;
 

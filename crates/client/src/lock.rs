@@ -6,7 +6,6 @@ use serde_json::json;
 
 mod guard;
 mod model;
-mod wide;
 mod wire;
 
 pub use self::guard::{HoldOptions, LockGuard};

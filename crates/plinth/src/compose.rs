@@ -193,6 +193,7 @@ impl Plinth {
     pub(crate) fn stop_waiting(&self) {
         self.queue.stop_waiting();
         self.lock.stop_waiting();
+        self.cache.stop_waiting();
     }
 
     /// Ends the blocks in the order in which they use each other, and closes their files.

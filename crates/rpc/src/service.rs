@@ -137,6 +137,14 @@ dispatch! {
         CacheBatchDelete => batch_delete,
         CacheExists => exists,
         CacheExpire => expire,
+        CacheGetAndTouch => get_and_touch,
+        CacheIncrement => increment,
+        CacheAppend => append,
+        CacheScan => scan,
+        CacheClear => clear,
+        CacheInvalidateTags => invalidate_tags,
+        CacheGetOrLease => get_or_lease,
+        CacheReleaseLease => release_lease,
         CacheStats => stats,
     }
     queue {

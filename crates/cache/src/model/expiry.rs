@@ -82,6 +82,14 @@ pub struct ExpiryFields {
 }
 
 impl Expiry {
+    /// Parses the fields of a change of expiry, where none of them means: no longer any. Errors: as [`Expiry::parse`].
+    pub fn parse_change(fields: ExpiryFields) -> Result<Self> {
+        match Self::parse(fields)? {
+            Self::Default => Ok(Self::Never),
+            expiry => Ok(expiry),
+        }
+    }
+
     /// Parses the fields. Errors: 1001 naming the field that is out of range or does not go with another.
     pub fn parse(fields: ExpiryFields) -> Result<Self> {
         let ttl = fields.ttl_ms.map(Ttl::parse).transpose()?;

@@ -1,6 +1,6 @@
 //! Walking the keys of a namespace.
 
-use plinth_core::{Error, Result};
+use plinth_core::{Error, Result, limits};
 
 use super::name::{Key, KeyPrefix};
 
@@ -36,6 +36,19 @@ impl ScanLimit {
 /// Where a walk stands: the backend's own, opaque to everybody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanPlace(pub String);
+
+impl ScanPlace {
+    /// Takes a caller's cursor. Errors: 1001 naming `cursor`.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.is_empty() || text.len() > limits::CURSOR_BYTES_MAX {
+            return Err(Error::invalid(
+                "cursor",
+                "is not one that this scan returned",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
 
 /// One page of a walk.
 ///

@@ -239,16 +239,3 @@ impl From<idl::DbGetSlowQueriesResponse> for DbSlowQueries {
         }
     }
 }
-
-/// The fence of a transaction.
-pub(super) fn fence(fence: &plinth_core::Fence) -> plinth_idl::common::Fence {
-    plinth_idl::common::Fence {
-        name: FastStr::new(fence.name.as_str()),
-        token: fence.token.get(),
-    }
-}
-
-/// The same as JSON, where a token is text.
-pub(super) fn fence_json(fence: &plinth_core::Fence) -> serde_json::Value {
-    serde_json::json!({ "name": fence.name.as_str(), "token": fence.token.to_string() })
-}

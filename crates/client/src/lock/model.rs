@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wide;
+use crate::wide;
 
 /// One lock that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -29,6 +29,14 @@ refusals! {
     CouponServiceCacheBatchDeleteException
     CouponServiceCacheExistsException
     CouponServiceCacheExpireException
+    CouponServiceCacheGetAndTouchException
+    CouponServiceCacheIncrementException
+    CouponServiceCacheAppendException
+    CouponServiceCacheScanException
+    CouponServiceCacheClearException
+    CouponServiceCacheInvalidateTagsException
+    CouponServiceCacheGetOrLeaseException
+    CouponServiceCacheReleaseLeaseException
     CouponServiceCacheStatsException
     CouponServiceQueuePublishException
     CouponServiceQueuePublishBatchException

@@ -86,6 +86,22 @@ catalogue! {
         "Tells which keys are present.";
     WRITE CACHE_EXPIRE "cache.expire" "cache" "CacheExpire" "PUT" "/v1/cache/{namespace}/entries/{key}/expiry"
         "Changes the expiry of one entry.";
+    WRITE CACHE_GET_AND_TOUCH "cache.get_and_touch" "cache" "CacheGetAndTouch" "POST" "/v1/cache/{namespace}/entries/{key}/touch"
+        "Reads one value and gives it a new expiry.";
+    WRITE CACHE_INCREMENT "cache.increment" "cache" "CacheIncrement" "POST" "/v1/cache/{namespace}/entries/{key}/increment"
+        "Adds to a counter within its bounds.";
+    WRITE CACHE_APPEND "cache.append" "cache" "CacheAppend" "POST" "/v1/cache/{namespace}/entries/{key}/append"
+        "Adds bytes at the end of a value.";
+    READ CACHE_SCAN "cache.scan" "cache" "CacheScan" "GET" "/v1/cache/{namespace}/entries"
+        "Walks the keys of a namespace by prefix, in pages.";
+    WRITE CACHE_CLEAR "cache.clear" "cache" "CacheClear" "POST" "/v1/cache/{namespace}/clear"
+        "Removes everything of a namespace.";
+    WRITE CACHE_INVALIDATE_TAGS "cache.invalidate_tags" "cache" "CacheInvalidateTags" "POST" "/v1/cache/{namespace}/invalidate-tags"
+        "Makes every entry absent that carries one of the tags.";
+    WAIT CACHE_GET_OR_LEASE "cache.get_or_lease" "cache" "CacheGetOrLease" "POST" "/v1/cache/{namespace}/entries/{key}/lease"
+        "Reads one value; on a miss one caller is asked to fill it, the others wait.";
+    WRITE CACHE_RELEASE_LEASE "cache.release_lease" "cache" "CacheReleaseLease" "POST" "/v1/cache/{namespace}/entries/{key}/lease/release"
+        "Gives a lease back without a value.";
     READ CACHE_STATS "cache.stats" "cache" "CacheStats" "GET" "/v1/cache/{namespace}/stats"
         "Statistics of a namespace.";
     WRITE_ONCE QUEUE_PUBLISH "queue.publish" "queue" "QueuePublish" "POST" "/v1/queue/publish"

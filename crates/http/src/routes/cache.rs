@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use plinth_cache::CacheError;
 use plinth_cache::model::{
-    Atomicity, Change, ChangeKind, Content, Key, Namespace, Put, Tags, Value, each_item, parse_keys,
+    Atomicity, Expiry, ExpiryFields, Found, Freshness, Key, Namespace, PutFields, Read, degraded,
+    delete_item, each_item, parse_keys,
 };
 use plinth_core::{Error, ErrorCode, Resource};
 use plinth_gate::Target;
@@ -18,15 +19,27 @@ use crate::problem::ApiResult;
 use crate::services::Services;
 
 mod body;
+mod changes;
+mod tags;
+mod whole;
 
 use self::body::{
     CacheBatchDeleteBody, CacheBatchSetBody, CacheDeleteItem, CacheDeleted, CacheExpireBody,
-    CacheItemResults, CacheItems, CacheKeysBody, CachePresence, CacheStats, CacheStored, SetQuery,
-    delete_condition, expiry, item, item_results, put, set_condition,
+    CacheFence, CacheItemResults, CacheItems, CacheKeysBody, CachePresence, CacheStats,
+    CacheStored, FenceQuery, SetQuery, delete_condition, item, item_results, put, set_condition,
 };
+use self::tags::{ApiTags, TAGS, tags_header};
 
 /// The header with the milliseconds that a value has left.
 const TTL_MS: HeaderName = HeaderName::from_static("plinth-ttl-ms");
+/// The header with the milliseconds since a value was stored.
+const AGE_MS: HeaderName = HeaderName::from_static("plinth-age-ms");
+/// The header that says that a value is stale.
+const FRESHNESS: HeaderName = HeaderName::from_static("plinth-freshness");
+/// The header with the flags of a value, where they are not 0.
+const FLAGS: HeaderName = HeaderName::from_static("plinth-flags");
+/// The header that says that the answer comes from a layer that stands in for a backend that is away.
+const DEGRADED: HeaderName = HeaderName::from_static("plinth-degraded");
 
 pub(crate) fn router() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
@@ -37,6 +50,8 @@ pub(crate) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(batch_delete))
         .routes(routes!(exists))
         .routes(routes!(stats))
+        .merge(changes::router())
+        .merge(whole::router())
 }
 
 fn target(namespace: &str) -> Target {
@@ -53,6 +68,7 @@ fn target(namespace: &str) -> Target {
         SetQuery,
         ("If-Match" = Option<String>, Header, description = "`*` or a quoted version"),
         ("If-None-Match" = Option<String>, Header, description = "`*`"),
+        ("Plinth-Tags" = Option<String>, Header, description = "Tags by which it can be invalidated: at most 16, separated by commas, percent-encoded"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The value, of any media type"),
     responses((status = 200, description = "Stored.", body = CacheStored)),
@@ -63,6 +79,7 @@ async fn set(
     ApiPath((namespace, key)): ApiPath<(String, String)>,
     ApiQuery(query): ApiQuery<SetQuery>,
     conditions: Conditions,
+    ApiTags(tags): ApiTags,
     body: ApiBytes,
 ) -> ApiResult<ApiJson<CacheStored>> {
     let target = target(&namespace);
@@ -70,18 +87,15 @@ async fn set(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let key = Key::parse(&key)?;
-        let put = Put {
-            content: Content::Value(Value::parse(
-                body.bytes,
-                body.content_type.as_deref(),
-                None,
-            )?),
-            life: expiry(query.ttl_ms)?,
-            condition: set_condition(conditions)?,
-            tags: Tags::default(),
-            lease: None,
+        let (fields, fence) = query.into_parts()?;
+        let fields = PutFields {
+            value: body.bytes,
+            content_type: body.content_type,
+            tags,
+            ..fields
         };
-        cache.set(&context, namespace, key, put).await
+        let put = fields.parse_with(set_condition(conditions)?)?;
+        cache.set(&context, namespace, key, put, fence).await
     };
     let stored = services
         .gate
@@ -100,8 +114,13 @@ async fn set(
     responses(
         (status = 200, description = "The value.", body = Vec<u8>, content_type = "application/octet-stream",
             headers(("ETag" = String, description = "The version, quoted"),
-                ("Plinth-Ttl-Ms" = i64, description = "Milliseconds left; absent where it does not expire"))),
-        (status = 404, description = "The key is absent (2002)."),
+                ("Plinth-Ttl-Ms" = i64, description = "Milliseconds left; absent where it does not expire"),
+                ("Plinth-Age-Ms" = i64, description = "Milliseconds since it was stored"),
+                ("Plinth-Freshness" = String, description = "`stale`: still live, to be refreshed; absent where it is fresh"),
+                ("Plinth-Flags" = i64, description = "As it was stored; absent where 0"),
+                ("Plinth-Tags" = String, description = "Its tags, separated by commas, percent-encoded; absent where it has none"),
+                ("Plinth-Degraded" = bool, description = "`true`: from a layer that stands in for a backend that is away"))),
+        (status = 404, description = "The key is absent (2002); the details `known_absent` and `ttl_ms` say that this is known, and for how long."),
     ),
 )]
 async fn get(
@@ -115,25 +134,58 @@ async fn get(
         let namespace = Namespace::parse(&namespace)?;
         cache.get(&context, namespace, &Key::parse(&key)?).await
     };
-    let found = services
+    let reply = services
         .gate
         .call(&session, &ops::CACHE_GET, target, call)
         .await?;
-    let found = found
-        .answer
-        .found()
-        .ok_or_else(|| Error::new(ErrorCode::CacheKeyNotFound, "key is absent"))?;
-    let mut response = found.value.bytes.into_response();
-    let headers = response.headers_mut();
+    let is_degraded = reply.degraded;
+    let found = match reply.answer {
+        Read::Found(found) => found,
+        read => return Err(absent(&read, is_degraded).into()),
+    };
+    let mut headers = value_headers(&found);
+    if is_degraded {
+        headers.insert(DEGRADED, HeaderValue::from_static("true"));
+    }
+    Ok((headers, found.value.bytes))
+}
+
+/// The refusal of a read that found no value, and what is known of it.
+fn absent(read: &Read, is_degraded: bool) -> Error {
+    let mut error = Error::new(ErrorCode::CacheKeyNotFound, "key is absent");
+    if let Read::KnownAbsent(known) = read {
+        error = error.with_detail("known_absent", "true");
+        if let Some(ttl_ms) = known.ttl_ms {
+            error = error.with_detail("ttl_ms", ttl_ms.to_string());
+        }
+    }
+    if is_degraded {
+        error = error.with_detail("degraded", "true");
+    }
+    error
+}
+
+fn value_headers(found: &Found) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
     // The content type was checked to be visible ASCII when it came in.
     if let Ok(content_type) = HeaderValue::from_str(found.value.content_type.as_str()) {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     headers.insert(header::ETAG, version_tag(found.version));
+    headers.insert(AGE_MS, HeaderValue::from(found.age_ms));
     if let Some(ttl_ms) = found.ttl_ms {
         headers.insert(TTL_MS, HeaderValue::from(ttl_ms));
     }
-    Ok(response)
+    if found.freshness() == Freshness::Stale {
+        headers.insert(FRESHNESS, HeaderValue::from_static("stale"));
+    }
+    if found.value.flags != 0 {
+        headers.insert(FLAGS, HeaderValue::from(found.value.flags));
+    }
+    if let Some(tags) = tags_header(&found.tags) {
+        headers.insert(TAGS, tags);
+    }
+    headers
 }
 
 /// Deletes an entry. With `If-Match: "version"`: only where that version is stored.
@@ -142,6 +194,7 @@ async fn get(
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("key" = String, Path, description = "The key, percent-encoded"),
+        FenceQuery,
         ("If-Match" = Option<String>, Header, description = "A quoted version"),
     ),
     responses((status = 200, description = "Whether there was an entry.", body = CacheDeleted)),
@@ -150,6 +203,7 @@ async fn delete(
     State(services): State<Services>,
     session: ApiSession,
     ApiPath((namespace, key)): ApiPath<(String, String)>,
+    ApiQuery(query): ApiQuery<FenceQuery>,
     conditions: Conditions,
 ) -> ApiResult<ApiJson<CacheDeleted>> {
     let target = target(&namespace);
@@ -157,9 +211,9 @@ async fn delete(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let key = Key::parse(&key)?;
-        cache
-            .delete(&context, namespace, key, delete_condition(conditions)?)
-            .await
+        let version = delete_condition(conditions)?;
+        let fence = query.parse()?;
+        cache.delete(&context, namespace, key, version, fence).await
     };
     let deleted = services
         .gate
@@ -189,9 +243,17 @@ async fn expire(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let key = Key::parse(&key)?;
-        let life = expiry(body.ttl_ms)?;
+        let life = Expiry::parse_change(ExpiryFields {
+            ttl_ms: body.ttl_ms,
+            expires_at_ms: body.expires_at_ms,
+            sliding_ms: body.sliding_ms,
+            persist: None,
+        })?;
         let version = body.version.map(|version| version.0);
-        cache.expire(&context, namespace, key, life, version).await
+        let fence = CacheFence::parse(body.fence)?;
+        cache
+            .expire(&context, namespace, key, life, version, fence)
+            .await
     };
     let stored = services
         .gate
@@ -218,8 +280,15 @@ async fn batch_set(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let changes = each_item(body.items, put)?;
+        let fence = CacheFence::parse(body.fence)?;
         cache
-            .batch(&context, namespace, changes, Atomicity::parse(body.atomic))
+            .batch(
+                &context,
+                namespace,
+                changes,
+                Atomicity::parse(body.atomic),
+                fence,
+            )
             .await
     };
     let results = services
@@ -247,16 +316,17 @@ async fn batch_delete(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let changes = each_item(body.items, |item: CacheDeleteItem| {
-            let kind = ChangeKind::Delete {
-                version: item.version.map(|version| version.0),
-            };
-            Ok(Change {
-                key: Key::parse(&item.key)?,
-                kind,
-            })
+            delete_item(&item.key, item.version.map(|version| version.0))
         })?;
+        let fence = CacheFence::parse(body.fence)?;
         cache
-            .batch(&context, namespace, changes, Atomicity::parse(body.atomic))
+            .batch(
+                &context,
+                namespace,
+                changes,
+                Atomicity::parse(body.atomic),
+                fence,
+            )
             .await
     };
     let results = services
@@ -284,14 +354,12 @@ async fn batch_get(
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let keys = parse_keys(&body.keys)?;
-        let found = cache.batch_get(&context, namespace, &keys).await?.answer;
-        let items = body
-            .keys
-            .into_iter()
-            .zip(found)
-            .map(|(key, found)| item(key, found));
+        let reply = cache.batch_get(&context, namespace, &keys).await?;
+        let degraded = degraded(&reply);
+        let items = body.keys.into_iter().zip(reply.answer);
         Ok::<_, CacheError>(CacheItems {
-            items: items.collect(),
+            items: items.map(|(key, read)| item(key, read)).collect(),
+            degraded,
         })
     };
     Ok(ApiJson(

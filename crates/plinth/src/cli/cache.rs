@@ -1,41 +1,22 @@
 //! `plinth cache …`
 
-use std::io::Read as _;
+mod arguments;
+mod changes;
+mod present;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Subcommand;
-use plinth_client::{CacheStats, SetCondition, SetOptions};
+use serde_json::json;
 
-use super::exit::Usage;
-use super::{Context, Table};
+use self::changes::ChangeCommand;
+use self::present::{as_json, leased_json, leased_text, page_table, reads_table, stats_table};
+use super::{Context, Output, Table};
 
-/// Values with expiry, versions and conditions
+/// Values with expiry, versions, conditions, tags and leases
 #[derive(Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Store a value
-    Set {
-        /// Namespace
-        namespace: String,
-        /// Key
-        key: String,
-        /// The value; `-` reads it from standard input
-        value: String,
-        /// Milliseconds until it is gone; without it the value does not expire
-        #[arg(long, value_name = "MS")]
-        ttl_ms: Option<i64>,
-        /// Media type of the value
-        #[arg(long)]
-        content_type: Option<String>,
-        /// Store only where the key is absent
-        #[arg(long, conflicts_with_all = ["if_present", "if_version"])]
-        if_absent: bool,
-        /// Store only where the key is present
-        #[arg(long, conflicts_with = "if_version")]
-        if_present: bool,
-        /// Store only over this version
-        #[arg(long, value_name = "VERSION")]
-        if_version: Option<i64>,
-    },
+    #[command(flatten)]
+    Change(ChangeCommand),
     /// Print a value; exit code 3 where the key is absent
     Get {
         /// Namespace
@@ -51,14 +32,6 @@ pub(crate) enum CacheCommand {
         #[arg(required = true)]
         keys: Vec<String>,
     },
-    /// Delete entries
-    Delete {
-        /// Namespace
-        namespace: String,
-        /// Keys
-        #[arg(required = true)]
-        keys: Vec<String>,
-    },
     /// Tell which keys are present
     Exists {
         /// Namespace
@@ -67,15 +40,41 @@ pub(crate) enum CacheCommand {
         #[arg(required = true)]
         keys: Vec<String>,
     },
-    /// Change the expiry of an entry
-    Expire {
+    /// Walk the keys of a namespace, a page at a time
+    Scan {
+        /// Namespace
+        namespace: String,
+        /// What the keys begin with
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Where to go on: what the page before said
+        #[arg(long)]
+        cursor: Option<String>,
+        /// Keys of a page, at most 1,000
+        #[arg(long)]
+        limit: Option<i64>,
+    },
+    /// Print a value; on a miss one caller is given a lease to fill it, the others wait
+    GetOrLease {
         /// Namespace
         namespace: String,
         /// Key
         key: String,
-        /// Milliseconds from now; without it the entry no longer expires
+        /// How long the lease is open, in milliseconds
         #[arg(long, value_name = "MS")]
-        ttl_ms: Option<i64>,
+        lease_ms: Option<i64>,
+        /// How long to wait for somebody else's value, in milliseconds
+        #[arg(long, value_name = "MS")]
+        wait_ms: Option<i64>,
+    },
+    /// Give a lease back without a value
+    ReleaseLease {
+        /// Namespace
+        namespace: String,
+        /// Key
+        key: String,
+        /// The lease's token
+        lease_token: i64,
     },
     /// Show hit rate, keys and memory of a namespace
     Stats {
@@ -89,80 +88,19 @@ impl CacheCommand {
         let cache = context.client.cache();
         let output = context.output;
         match self {
-            Self::Set {
-                namespace,
-                key,
-                value,
-                ttl_ms,
-                content_type,
-                if_absent,
-                if_present,
-                if_version,
-            } => {
-                let condition = match (if_absent, if_present, if_version) {
-                    (true, ..) => SetCondition::Absent,
-                    (_, true, _) => SetCondition::Present,
-                    (.., Some(version)) => SetCondition::Version(version),
-                    (false, false, None) => SetCondition::Always,
-                };
-                let options = SetOptions {
-                    ttl_ms,
-                    content_type,
-                    condition,
-                };
-                let stored = cache
-                    .set(&namespace, &key, read_value(value)?, options)
-                    .await?;
-                output.say(&stored, |stored| {
-                    format!("stored as version {}", stored.version)
-                })
-            }
+            Self::Change(change) => change.run(cache, output).await,
             Self::Get { namespace, key } => {
-                let Some(found) = cache.get(&namespace, &key).await? else {
-                    bail!(plinth_client::ClientError::from(plinth_core::Error::new(
-                        plinth_core::ErrorCode::CacheKeyNotFound,
-                        format!("{namespace}/{key} is absent"),
-                    )));
-                };
-                if output.is_json() {
-                    return output.json(&as_json(&key, Some(&found)));
-                }
-                output.bytes(&found.value)
+                let read = cache.read(&namespace, &key).await?;
+                print_read(output, &namespace, &key, &read)
             }
             Self::BatchGet { namespace, keys } => {
-                let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-                let found = cache.batch_get(&namespace, &names).await?;
-                let rows: Vec<_> = keys
-                    .iter()
-                    .zip(&found)
-                    .map(|(key, found)| as_json(key, found.as_ref()))
-                    .collect();
-                output.show(&rows, |rows| {
-                    let mut table = Table::new(["key", "version", "ttl ms", "value"]);
-                    for row in rows {
-                        table.row(
-                            ["key", "version", "ttl_ms", "value"].map(|field| cell(row, field)),
-                        );
-                    }
-                    table
-                })
-            }
-            Self::Delete { namespace, keys } => {
-                let items: Vec<(&str, Option<i64>)> =
-                    keys.iter().map(|key| (key.as_str(), None)).collect();
-                let results = cache.batch_delete(&namespace, &items, true).await?;
-                output.show(&results, |results| {
-                    let mut table = Table::new(["key", "deleted"]);
-                    for result in results {
-                        let deleted = result.deleted.unwrap_or_default();
-                        table.row([result.key.clone(), deleted.to_string()]);
-                    }
-                    table
-                })
+                let reads = cache.batch_read(&namespace, &names(&keys)).await?;
+                let rows = keys.iter().zip(&reads);
+                let rows: Vec<_> = rows.map(|(key, read)| as_json(key, read)).collect();
+                output.show(&rows, reads_table)
             }
             Self::Exists { namespace, keys } => {
-                let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-                let present = cache.exists(&namespace, &names).await?;
+                let present = cache.exists(&namespace, &names(&keys)).await?;
                 let rows: Vec<(String, bool)> = keys.into_iter().zip(present).collect();
                 output.show(&rows, |rows| {
                     let mut table = Table::new(["key", "present"]);
@@ -172,15 +110,39 @@ impl CacheCommand {
                     table
                 })
             }
-            Self::Expire {
+            Self::Scan {
+                namespace,
+                prefix,
+                cursor,
+                limit,
+            } => {
+                let (prefix, cursor) = (prefix.as_deref(), cursor.as_deref());
+                let page = cache.scan(&namespace, prefix, cursor, limit).await?;
+                output.show(&page, page_table)
+            }
+            Self::GetOrLease {
                 namespace,
                 key,
-                ttl_ms,
+                lease_ms,
+                wait_ms,
             } => {
-                let stored = cache.expire(&namespace, &key, ttl_ms, None).await?;
-                output.say(&stored, |stored| match stored.expires_at_ms {
-                    Some(at) => format!("expires at {}", super::output::time_text(at)),
-                    None => "no longer expires".to_owned(),
+                let leased = cache
+                    .get_or_lease(&namespace, &key, lease_ms, wait_ms)
+                    .await?;
+                output.say(&leased_json(&key, &leased), |_| leased_text(&leased))
+            }
+            Self::ReleaseLease {
+                namespace,
+                key,
+                lease_token,
+            } => {
+                let released = cache.release_lease(&namespace, &key, lease_token).await?;
+                output.say(&json!({ "released": released }), |_| {
+                    if released {
+                        "given back".to_owned()
+                    } else {
+                        "it had ended".to_owned()
+                    }
                 })
             }
             Self::Stats { namespace } => {
@@ -191,72 +153,24 @@ impl CacheCommand {
     }
 }
 
-fn stats_table(stats: &CacheStats) -> Table {
-    let mut table = Table::new(["what", "value"]);
-    for (what, value) in [
-        ("backend", stats.backend.clone()),
-        ("keys", stats.keys.to_string()),
-        (
-            "memory",
-            format!(
-                "{} of {}",
-                indicatif::HumanBytes(stats.bytes.unsigned_abs()),
-                indicatif::HumanBytes(stats.bytes_max.unsigned_abs())
-            ),
-        ),
-        ("hit rate", format!("{:.1} %", stats.hit_rate * 100.0)),
-        ("hits", stats.hits.to_string()),
-        ("misses", stats.misses.to_string()),
-        ("sets", stats.sets.to_string()),
-        ("deletes", stats.deletes.to_string()),
-        ("expired", stats.expired.to_string()),
-        ("evicted", stats.evicted.to_string()),
-    ] {
-        table.row([what.to_owned(), value]);
-    }
-    table
+fn names(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
-fn read_value(argument: String) -> Result<Vec<u8>> {
-    if argument != "-" {
-        return Ok(argument.into_bytes());
-    }
-    let mut value = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut value)
-        .context("cannot read the value from standard input")?;
-    if value.is_empty() {
-        bail!(Usage("standard input is empty".to_owned()));
-    }
-    Ok(value)
-}
-
-fn as_json(key: &str, found: Option<&plinth_client::CacheValue>) -> serde_json::Value {
-    use base64::Engine as _;
-    let Some(found) = found else {
-        return serde_json::json!({ "key": key, "found": false });
+fn print_read(
+    output: Output,
+    namespace: &str,
+    key: &str,
+    read: &plinth_client::CacheRead,
+) -> Result<()> {
+    let Some(found) = &read.value else {
+        bail!(plinth_client::ClientError::from(plinth_core::Error::new(
+            plinth_core::ErrorCode::CacheKeyNotFound,
+            format!("{namespace}/{key} is absent"),
+        )));
     };
-    let mut row = serde_json::json!({
-        "key": key, "found": true, "version": found.version.to_string(),
-        "ttl_ms": found.ttl_ms, "content_type": found.content_type,
-    });
-    let value = match std::str::from_utf8(&found.value) {
-        Ok(text) => ("value", text.to_owned()),
-        Err(_) => (
-            "value_base64",
-            base64::engine::general_purpose::STANDARD.encode(&found.value),
-        ),
-    };
-    if let Some(row) = row.as_object_mut() {
-        row.insert(value.0.to_owned(), value.1.into());
+    if output.is_json() {
+        return output.json(&as_json(key, read));
     }
-    row
-}
-
-fn cell(row: &serde_json::Value, field: &str) -> String {
-    match row.get(field) {
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(serde_json::Value::Null) | None => "–".to_owned(),
-        Some(other) => other.to_string(),
-    }
+    output.bytes(&found.value)
 }

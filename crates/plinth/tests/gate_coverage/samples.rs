@@ -55,6 +55,11 @@ fn cache(method: &str) -> Value {
         "batch_set" => json!({ "items": [{ "key": "k", "value": "v" }] }),
         "batch_delete" => json!({ "items": [{ "key": "k" }] }),
         "batch_get" | "exists" => json!({ "keys": ["k"] }),
+        "get_and_touch" | "get_or_lease" => json!({ "key": "k" }),
+        "increment" => json!({ "key": "n", "initial": 0 }),
+        "append" => json!({ "key": "log", "value": "v" }),
+        "invalidate_tags" => json!({ "tags": ["t"] }),
+        "release_lease" => json!({ "key": "k", "lease_token": 1 }),
         _ => json!({}),
     };
     request["namespace_name"] = json!("matrix");

@@ -1,17 +1,24 @@
 //! The `cache` block.
 
+use plinth_cache::ItemResults;
 use plinth_cache::model::{
-    Atomicity, Change, ChangeKind, Changed, Condition, Content, Expiry, ExpiryFields, Key,
-    Namespace, Put, Read, Tags, Value, each_item, parse_keys,
+    Atomicity, Expiry, ExpiryFields, ItemFields, Key, Namespace, PutFields, Read, ReadFields,
+    degraded, delete_item, each_item, parse_keys,
 };
-use plinth_cache::{CacheError, ItemResults};
-use plinth_core::{Error, Resource, Result};
+use plinth_core::{Fence, Resource, Result};
 use plinth_gate::catalogue::ops;
 use plinth_gate::{Session, Target};
 use plinth_idl::cache::*;
+use plinth_idl::common;
 
-use super::convert::outward;
+use super::convert::{outward, text, text_list};
 use crate::services::Services;
+
+mod changes;
+mod whole;
+
+pub(crate) use self::changes::{append, get_and_touch, increment};
+pub(crate) use self::whole::{clear, get_or_lease, invalidate_tags, release_lease, scan};
 
 fn target(namespace: &str) -> Target {
     Target::resource(Resource::new("cache", namespace))
@@ -26,18 +33,28 @@ pub(crate) async fn set(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
-        let put = Put {
-            content: Content::Value(Value::parse(
-                request.value,
-                request.content_type.as_deref(),
-                None,
-            )?),
-            life: expiry(request.ttl_ms)?,
-            condition: Condition::parse(request.condition.as_deref(), request.version)?,
-            tags: Tags::default(),
-            lease: None,
+        let fence = fence(request.fence)?;
+        let put = PutFields {
+            value: request.value,
+            content_type: text(request.content_type),
+            flags: request.flags,
+            expiry: ExpiryFields {
+                ttl_ms: request.ttl_ms,
+                expires_at_ms: request.expires_at_ms,
+                sliding_ms: request.sliding_ms,
+                persist: request.persist,
+            },
+            condition: text(request.condition),
+            version: request.version,
+            tags: text_list(request.tags.unwrap_or_default()),
+            known_absent: request.known_absent,
+            lease_token: request.lease_token,
         };
-        services.cache.set(&context, namespace, key, put).await
+        let put = put.parse()?;
+        services
+            .cache
+            .set(&context, namespace, key, put, fence)
+            .await
     };
     let stored = services
         .gate
@@ -65,17 +82,22 @@ pub(crate) async fn get(
         .gate
         .call(session, &ops::CACHE_GET, target, call)
         .await?;
-    let found = reply.answer.found();
-    Ok(
-        found.map_or_else(CacheGetResponse::default, |found| CacheGetResponse {
-            found: true,
-            content_type: Some(found.value.content_type.as_str().to_owned().into()),
-            value: Some(found.value.bytes),
-            version: Some(found.version),
-            ttl_ms: found.ttl_ms.map(outward),
-            base_resp: None,
-        }),
-    )
+    let degraded = degraded(&reply);
+    let item = item(faststr::FastStr::empty(), reply.answer);
+    Ok(CacheGetResponse {
+        found: item.found,
+        value: item.value,
+        content_type: item.content_type,
+        version: item.version,
+        ttl_ms: item.ttl_ms,
+        freshness: item.freshness,
+        age_ms: item.age_ms,
+        flags: item.flags,
+        tags: item.tags,
+        known_absent: item.known_absent,
+        degraded,
+        base_resp: None,
+    })
 }
 
 pub(crate) async fn delete(
@@ -87,9 +109,10 @@ pub(crate) async fn delete(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
+        let fence = fence(request.fence)?;
         services
             .cache
-            .delete(&context, namespace, key, request.version)
+            .delete(&context, namespace, key, request.version, fence)
             .await
     };
     let deleted = services
@@ -111,10 +134,14 @@ pub(crate) async fn batch_set(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let atomicity = Atomicity::parse(request.atomic);
-        let changes = each_item(request.items, put)?;
+        let fence = fence(request.fence)?;
+        let changes = each_item(request.items, |item: CacheSetItem| {
+            let key = item.key.clone();
+            put_fields(item).into_change(&key)
+        })?;
         services
             .cache
-            .batch(&context, namespace, changes, atomicity)
+            .batch(&context, namespace, changes, atomicity, fence)
             .await
     };
     let results = services
@@ -133,28 +160,21 @@ pub(crate) async fn batch_get(
     request: CacheBatchGetRequest,
 ) -> Result<CacheBatchGetResponse> {
     let target = target(&request.namespace_name);
+    let keys = request.keys.clone();
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let keys = parse_keys(&request.keys)?;
-        let found = services
-            .cache
-            .batch_get(&context, namespace, &keys)
-            .await?
-            .answer;
-        Ok::<_, CacheError>(
-            request
-                .keys
-                .into_iter()
-                .zip(found)
-                .map(|(key, found)| item(key, found)),
-        )
+        services.cache.batch_get(&context, namespace, &keys).await
     };
-    let items = services
+    let reply = services
         .gate
         .call(session, &ops::CACHE_BATCH_GET, target, call)
         .await?;
+    let degraded = degraded(&reply);
+    let items = keys.into_iter().zip(reply.answer);
     Ok(CacheBatchGetResponse {
-        items: items.collect(),
+        items: items.map(|(key, read)| item(key, read)).collect(),
+        degraded,
         ..Default::default()
     })
 }
@@ -168,18 +188,13 @@ pub(crate) async fn batch_delete(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let atomicity = Atomicity::parse(request.atomic);
+        let fence = fence(request.fence)?;
         let changes = each_item(request.items, |item: CacheDeleteItem| {
-            let kind = ChangeKind::Delete {
-                version: item.version,
-            };
-            Ok(Change {
-                key: Key::parse(&item.key)?,
-                kind,
-            })
+            delete_item(&item.key, item.version)
         })?;
         services
             .cache
-            .batch(&context, namespace, changes, atomicity)
+            .batch(&context, namespace, changes, atomicity, fence)
             .await
     };
     let results = services
@@ -222,10 +237,16 @@ pub(crate) async fn expire(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
-        let life = expiry(request.ttl_ms)?;
+        let fence = fence(request.fence)?;
+        let life = Expiry::parse_change(ExpiryFields {
+            ttl_ms: request.ttl_ms,
+            expires_at_ms: request.expires_at_ms,
+            sliding_ms: request.sliding_ms,
+            persist: None,
+        })?;
         services
             .cache
-            .expire(&context, namespace, key, life, request.version)
+            .expire(&context, namespace, key, life, request.version, fence)
             .await
     };
     let stored = services
@@ -269,78 +290,58 @@ pub(crate) async fn stats(
     })
 }
 
-fn expiry(ttl_ms: Option<i64>) -> Result<Expiry> {
-    Expiry::parse(ExpiryFields {
-        ttl_ms,
-        ..ExpiryFields::default()
-    })
+fn fence(fence: Option<common::Fence>) -> Result<Option<Fence>> {
+    fence
+        .map(|fence| Fence::parse(&fence.name, fence.token))
+        .transpose()
 }
 
-fn put(item: CacheSetItem) -> Result<Change<Expiry>> {
-    Ok(Change {
-        key: Key::parse(&item.key)?,
-        kind: ChangeKind::Put(Put {
-            content: Content::Value(Value::parse(
-                item.value,
-                item.content_type.as_deref(),
-                None,
-            )?),
-            life: expiry(item.ttl_ms)?,
-            condition: Condition::parse(item.condition.as_deref(), item.version)?,
-            tags: Tags::default(),
-            lease: None,
-        }),
-    })
+fn put_fields(item: CacheSetItem) -> PutFields {
+    PutFields {
+        value: item.value,
+        content_type: text(item.content_type),
+        flags: item.flags,
+        expiry: ExpiryFields {
+            ttl_ms: item.ttl_ms,
+            expires_at_ms: item.expires_at_ms,
+            sliding_ms: item.sliding_ms,
+            persist: item.persist,
+        },
+        condition: text(item.condition),
+        version: item.version,
+        tags: text_list(item.tags.unwrap_or_default()),
+        known_absent: item.known_absent,
+        lease_token: item.lease_token,
+    }
 }
 
 fn item(key: faststr::FastStr, read: Read) -> CacheItem {
-    let Some(found) = read.found() else {
-        return CacheItem {
-            key,
-            ..Default::default()
-        };
-    };
+    let fields = ReadFields::from(read);
+    let tags = |tags: Vec<String>| tags.into_iter().map(Into::into).collect();
     CacheItem {
         key,
-        found: true,
-        content_type: Some(found.value.content_type.as_str().to_owned().into()),
-        value: Some(found.value.bytes),
-        version: Some(found.version),
-        ttl_ms: found.ttl_ms.map(outward),
+        found: fields.found,
+        value: fields.value,
+        content_type: fields.content_type.map(Into::into),
+        version: fields.version,
+        ttl_ms: fields.ttl_ms,
+        freshness: fields.freshness.map(Into::into),
+        age_ms: fields.age_ms,
+        flags: fields.flags,
+        tags: fields.tags.map(tags),
+        known_absent: fields.known_absent,
     }
 }
 
 fn item_results(results: ItemResults) -> Vec<CacheItemResult> {
-    let result = |(key, outcome): (Key, Result<Changed, CacheError>)| {
-        let key = key.as_str().to_owned().into();
-        match outcome {
-            Ok(
-                Changed::Stored(stored)
-                | Changed::Counted { stored, .. }
-                | Changed::Appended { stored, .. },
-            ) => CacheItemResult {
-                key,
-                version: Some(stored.version),
-                ..Default::default()
-            },
-            Ok(Changed::Touched(_)) => CacheItemResult {
-                key,
-                ..Default::default()
-            },
-            Ok(Changed::Deleted { existed }) => CacheItemResult {
-                key,
-                deleted: Some(existed),
-                ..Default::default()
-            },
-            Err(error) => {
-                let error = Error::from(error);
-                CacheItemResult {
-                    key,
-                    code: error.code().number().into(),
-                    message: Some(error.message().to_owned().into()),
-                    ..Default::default()
-                }
-            }
+    let result = |result| {
+        let fields = ItemFields::from(result);
+        CacheItemResult {
+            key: fields.key.into(),
+            code: fields.code.into(),
+            version: fields.version,
+            message: fields.message.map(Into::into),
+            deleted: fields.deleted,
         }
     };
     results.into_iter().map(result).collect()

@@ -2,13 +2,23 @@
 
 use anyhow::Result;
 use futures::future::BoxFuture;
-use plinth_client::{SetCondition, SetItem, SetOptions};
+use plinth_client::{ExpiryOptions, SetCondition, SetItem, SetOptions};
 use serde_json::json;
 
 use super::{Log, Rig, Scenario, refused};
 
+mod changing;
+mod leasing;
+
 /// The scenarios of the cache.
 pub(super) fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = basic();
+    scenarios.extend(changing::scenarios());
+    scenarios.extend(leasing::scenarios());
+    scenarios
+}
+
+fn basic() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "cache: a value is read back with its type, and gone after its delete",
@@ -136,7 +146,9 @@ fn conditions<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Resul
             deleted
         });
         log.outcome(
-            cache.expire(&space, "none", Some(5), None).await,
+            cache
+                .expire(&space, "none", ExpiryOptions::after(5), None)
+                .await,
             |_| "changed",
         );
         Ok(())
@@ -229,10 +241,12 @@ fn expiry_and_statistics<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<
     Box::pin(async move {
         let (cache, space) = (rig.client.cache(), rig.name("statistics"));
         cache.set(&space, "k", "v", SetOptions::default()).await?;
-        let changed = cache.expire(&space, "k", Some(60_000), None).await?;
+        let changed = cache
+            .expire(&space, "k", ExpiryOptions::after(60_000), None)
+            .await?;
         log.note(changed.expires_at_ms.is_some());
         let ended = cache
-            .expire(&space, "k", None, Some(changed.version))
+            .expire(&space, "k", ExpiryOptions::default(), Some(changed.version))
             .await?;
         log.note(ended.expires_at_ms.is_some());
         cache.get(&space, "k").await?;

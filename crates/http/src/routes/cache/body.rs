@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use plinth_cache::ItemResults;
 use plinth_cache::model::{
-    Change, ChangeKind, Changed, Condition, Content, Expiry, ExpiryFields, Key, Put, Read, Stats,
-    Stored, Tags, Value,
+    Change, Condition, Expiry, ExpiryFields, ItemFields, PutFields, Read, ReadFields, Stats, Stored,
 };
-use plinth_cache::{CacheError, ItemResults};
-use plinth_core::{Error, Result, WideInt};
+use plinth_core::{Error, Fence, Result, WideInt};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,7 +19,111 @@ use crate::extract::{Conditions, VersionCondition};
 #[into_params(parameter_in = Query)]
 pub(super) struct SetQuery {
     /// Milliseconds until the value is gone. Absent: it does not expire.
-    pub(super) ttl_ms: Option<i64>,
+    ttl_ms: Option<i64>,
+    /// When the value is gone, Unix milliseconds, kept to the millisecond.
+    expires_at_ms: Option<i64>,
+    /// Milliseconds after the last read or write until the value is gone, at least 10; never past `ttl_ms`, or one day.
+    sliding_ms: Option<i64>,
+    /// True: no expiry.
+    persist: Option<bool>,
+    /// What the caller wants to remember beside the value: 0 to 4,294,967,295. Default 0.
+    flags: Option<i64>,
+    /// True: the knowledge that there is no value is stored. The body is then empty.
+    known_absent: Option<bool>,
+    /// The lease that this value fills; 2007 where it has ended.
+    lease_token: Option<i64>,
+    /// The lock under which it is stored.
+    #[serde(rename = "fence.name")]
+    fence_name: Option<String>,
+    /// The token of its grant, beside `fence.name`.
+    #[serde(rename = "fence.token")]
+    fence_token: Option<i64>,
+}
+
+impl SetQuery {
+    /// The fields of the put, beside its bytes, their type, the tags and the condition.
+    pub(super) fn into_parts(self) -> Result<(PutFields, Option<Fence>)> {
+        let fence = fence_of(self.fence_name, self.fence_token)?;
+        let fields = PutFields {
+            flags: self.flags,
+            expiry: ExpiryFields {
+                ttl_ms: self.ttl_ms,
+                expires_at_ms: self.expires_at_ms,
+                sliding_ms: self.sliding_ms,
+                persist: self.persist,
+            },
+            known_absent: self.known_absent,
+            lease_token: self.lease_token,
+            ..PutFields::default()
+        };
+        Ok((fields, fence))
+    }
+}
+
+/// The lock under which something is done.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FenceQuery {
+    /// The lock under which it is done.
+    #[serde(rename = "fence.name")]
+    name: Option<String>,
+    /// The token of its grant, beside `fence.name`.
+    #[serde(rename = "fence.token")]
+    token: Option<i64>,
+}
+
+impl FenceQuery {
+    pub(super) fn parse(self) -> Result<Option<Fence>> {
+        fence_of(self.name, self.token)
+    }
+}
+
+fn fence_of(name: Option<String>, token: Option<i64>) -> Result<Option<Fence>> {
+    match (name, token) {
+        (None, None) => Ok(None),
+        (Some(name), Some(token)) => Fence::parse(&name, token).map(Some),
+        (None, Some(_)) => Err(Error::invalid(
+            "fence.name",
+            "is required beside `fence.token`",
+        )),
+        (Some(_), None) => Err(Error::invalid(
+            "fence.token",
+            "is required beside `fence.name`",
+        )),
+    }
+}
+
+/// Under which grant of which lock a write is made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CacheFence {
+    /// Name of the lock, 1 to 128 bytes.
+    name: String,
+    /// Token of the grant, at least 1.
+    #[schema(value_type = String)]
+    token: WideInt,
+}
+
+impl CacheFence {
+    pub(super) fn parse(fence: Option<Self>) -> Result<Option<Fence>> {
+        fence
+            .map(|fence| Fence::parse(&fence.name, fence.token.0))
+            .transpose()
+    }
+}
+
+/// Which keys to walk.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ScanQuery {
+    /// What the keys begin with. Default: all.
+    pub(super) prefix: Option<String>,
+    /// Where to go on: `next_cursor` of the page before.
+    pub(super) cursor: Option<String>,
+    /// 1 to 1,000, default 100. A page may hold fewer and still have a next one.
+    pub(super) limit: Option<i64>,
 }
 
 /// A value was stored, or its expiry changed.
@@ -53,11 +157,17 @@ pub(super) struct CacheDeleted {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CacheExpireBody {
-    /// Milliseconds from now until the value is gone. Absent: it no longer expires.
+    /// Milliseconds from now until the value is gone. No expiry named: it no longer expires.
     pub(super) ttl_ms: Option<i64>,
+    /// When the value is gone, Unix milliseconds, kept to the millisecond.
+    pub(super) expires_at_ms: Option<i64>,
+    /// Milliseconds after the last read or write until the value is gone; never past `ttl_ms`, or one day.
+    pub(super) sliding_ms: Option<i64>,
     /// Only where this version is stored.
     #[schema(value_type = Option<String>)]
     pub(super) version: Option<WideInt>,
+    /// The lock under which it is changed.
+    pub(super) fence: Option<CacheFence>,
 }
 
 /// One value of a batch.
@@ -77,6 +187,22 @@ pub(super) struct CacheSetItem {
     /// The version that must be stored, for the condition `version`.
     #[schema(value_type = Option<String>)]
     pub(super) version: Option<WideInt>,
+    /// When the value is gone, Unix milliseconds, kept to the millisecond.
+    pub(super) expires_at_ms: Option<i64>,
+    /// Milliseconds after the last read or write until the value is gone; never past `ttl_ms`, or one day.
+    pub(super) sliding_ms: Option<i64>,
+    /// True: no expiry.
+    pub(super) persist: Option<bool>,
+    /// What the caller wants to remember beside the value: 0 to 4,294,967,295. Default 0.
+    pub(super) flags: Option<i64>,
+    /// Tags by which the entry can be invalidated: at most 16 of 1 to 128 bytes.
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
+    /// True: the knowledge that there is no value is stored; `value_base64` is then empty.
+    pub(super) known_absent: Option<bool>,
+    /// The lease that this value fills; 2007 where it has ended.
+    #[schema(value_type = Option<String>)]
+    pub(super) lease_token: Option<WideInt>,
 }
 
 /// Many values.
@@ -87,6 +213,8 @@ pub(super) struct CacheBatchSetBody {
     pub(super) items: Vec<CacheSetItem>,
     /// All or nothing (default), or a status for each item.
     pub(super) atomic: Option<bool>,
+    /// The lock under which all of it is done.
+    pub(super) fence: Option<CacheFence>,
 }
 
 /// How one item of a batch ended.
@@ -134,6 +262,8 @@ pub(super) struct CacheBatchDeleteBody {
     pub(super) items: Vec<CacheDeleteItem>,
     /// All or nothing (default), or a status for each item.
     pub(super) atomic: Option<bool>,
+    /// The lock under which all of it is done.
+    pub(super) fence: Option<CacheFence>,
 }
 
 /// Keys to look at.
@@ -163,7 +293,22 @@ pub(super) struct CacheItem {
     pub(super) version: Option<WideInt>,
     /// Milliseconds left; absent where it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ttl_ms: Option<u64>,
+    pub(super) ttl_ms: Option<i64>,
+    /// `fresh`, or `stale`: still live, to be refreshed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) freshness: Option<&'static str>,
+    /// Milliseconds since the value was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) age_ms: Option<i64>,
+    /// As it was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flags: Option<i64>,
+    /// The tags of the entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tags: Option<Vec<String>>,
+    /// True: it is known that there is no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) known_absent: Option<bool>,
 }
 
 /// The values, in the order of the request.
@@ -171,6 +316,9 @@ pub(super) struct CacheItem {
 pub(super) struct CacheItems {
     /// One for each key.
     pub(super) items: Vec<CacheItem>,
+    /// True: the answer comes from a layer that stands in for a backend that is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) degraded: Option<bool>,
 }
 
 /// Which keys are present, in the order of the request.
@@ -250,87 +398,60 @@ pub(super) fn delete_condition(conditions: Conditions) -> Result<Option<i64>> {
     }
 }
 
-pub(super) fn expiry(ttl_ms: Option<i64>) -> Result<Expiry> {
-    Expiry::parse(ExpiryFields {
-        ttl_ms,
-        ..ExpiryFields::default()
-    })
+/// Bytes from their text form. Errors: 1001 naming `field`.
+pub(super) fn base64(field: &str, text: &str) -> Result<Bytes> {
+    BASE64
+        .decode(text)
+        .map(Bytes::from)
+        .map_err(|error| Error::invalid(field, format!("is not base64: {error}")))
 }
 
 pub(super) fn put(item: CacheSetItem) -> Result<Change<Expiry>> {
-    let bytes = BASE64
-        .decode(&item.value_base64)
-        .map_err(|error| Error::invalid("value_base64", format!("is not base64: {error}")))?;
-    let version = item.version.map(|version| version.0);
-    Ok(Change {
-        key: Key::parse(&item.key)?,
-        kind: ChangeKind::Put(Put {
-            content: Content::Value(Value::parse(
-                bytes.into(),
-                item.content_type.as_deref(),
-                None,
-            )?),
-            life: expiry(item.ttl_ms)?,
-            condition: Condition::parse(item.condition.as_deref(), version)?,
-            tags: Tags::default(),
-            lease: None,
-        }),
-    })
+    let fields = PutFields {
+        value: base64("value_base64", &item.value_base64)?,
+        content_type: item.content_type,
+        flags: item.flags,
+        expiry: ExpiryFields {
+            ttl_ms: item.ttl_ms,
+            expires_at_ms: item.expires_at_ms,
+            sliding_ms: item.sliding_ms,
+            persist: item.persist,
+        },
+        condition: item.condition,
+        version: item.version.map(|version| version.0),
+        tags: item.tags,
+        known_absent: item.known_absent,
+        lease_token: item.lease_token.map(|token| token.0),
+    };
+    fields.into_change(&item.key)
 }
 
 pub(super) fn item(key: String, read: Read) -> CacheItem {
-    let Some(found) = read.found() else {
-        return CacheItem {
-            key,
-            found: false,
-            value_base64: None,
-            content_type: None,
-            version: None,
-            ttl_ms: None,
-        };
-    };
+    let fields = ReadFields::from(read);
     CacheItem {
         key,
-        found: true,
-        value_base64: Some(BASE64.encode(&found.value.bytes)),
-        content_type: Some(found.value.content_type.as_str().to_owned()),
-        version: Some(WideInt(found.version)),
-        ttl_ms: found.ttl_ms,
+        found: fields.found,
+        value_base64: fields.value.map(|bytes| BASE64.encode(bytes)),
+        content_type: fields.content_type,
+        version: fields.version.map(WideInt),
+        ttl_ms: fields.ttl_ms,
+        freshness: fields.freshness,
+        age_ms: fields.age_ms,
+        flags: fields.flags,
+        tags: fields.tags,
+        known_absent: fields.known_absent,
     }
 }
 
 pub(super) fn item_results(results: ItemResults) -> CacheItemResults {
-    let result = |(key, outcome): (Key, Result<Changed, CacheError>)| {
-        let done = CacheItemResult {
-            key: key.as_str().to_owned(),
-            code: 0,
-            version: None,
-            message: None,
-            deleted: None,
-        };
-        match outcome {
-            Ok(
-                Changed::Stored(stored)
-                | Changed::Counted { stored, .. }
-                | Changed::Appended { stored, .. },
-            ) => CacheItemResult {
-                version: Some(WideInt(stored.version)),
-                ..done
-            },
-            Ok(Changed::Touched(_)) => done,
-            Ok(Changed::Deleted { existed }) => CacheItemResult {
-                deleted: Some(existed),
-                ..done
-            },
-            Err(error) => {
-                let error = Error::from(error);
-                let message = Some(error.message().to_owned());
-                CacheItemResult {
-                    code: error.code().number(),
-                    message,
-                    ..done
-                }
-            }
+    let result = |result| {
+        let fields = ItemFields::from(result);
+        CacheItemResult {
+            key: fields.key,
+            code: fields.code,
+            version: fields.version.map(WideInt),
+            message: fields.message,
+            deleted: fields.deleted,
         }
     };
     CacheItemResults {

@@ -17,7 +17,13 @@ pub(super) const TABLE: &[Criterion] = &[
     criterion(
         "1.1",
         "values with an expiry",
-        &["cache.set", "cache.expire"],
+        &[
+            "cache.set",
+            "cache.expire",
+            "cache.get_and_touch",
+            "cache.increment",
+            "cache.append",
+        ],
         &[
             "crates/cache/tests/property_01_cache_consistency.rs",
             "crates/cache/tests/contract/main.rs",
@@ -27,7 +33,14 @@ pub(super) const TABLE: &[Criterion] = &[
     criterion(
         "1.2",
         "the live value or a clear absent",
-        &["cache.get", "cache.exists", "cache.batch_get"],
+        &[
+            "cache.get",
+            "cache.exists",
+            "cache.batch_get",
+            "cache.scan",
+            "cache.get_or_lease",
+            "cache.release_lease",
+        ],
         &[
             "crates/cache/tests/property_01_cache_consistency.rs",
             "crates/cache/tests/property_11_cache_expiry_precision.rs",
@@ -36,7 +49,12 @@ pub(super) const TABLE: &[Criterion] = &[
     criterion(
         "1.3",
         "delete, refresh, gone at the millisecond",
-        &["cache.delete", "cache.expire"],
+        &[
+            "cache.delete",
+            "cache.expire",
+            "cache.clear",
+            "cache.invalidate_tags",
+        ],
         &["crates/cache/tests/property_11_cache_expiry_precision.rs"],
     ),
     criterion(

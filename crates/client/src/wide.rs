@@ -1,28 +1,28 @@
-//! Tokens are JSON strings, because JavaScript's numbers lose integers past 2⁵³.
+//! Versions, tokens and counters are JSON strings, because JavaScript's numbers lose integers past 2⁵³.
 
 use plinth_core::WideInt;
 use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-pub(super) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     WideInt(*value).serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     WideInt::deserialize(deserializer).map(|wide| wide.0)
 }
 
 /// The same for a token that may be absent.
-pub(super) mod option {
+pub(crate) mod option {
     use super::*;
 
-    pub(in super::super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &Option<i64>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         value.map(WideInt).serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<i64>, D::Error> {
         Ok(Option::<WideInt>::deserialize(deserializer)?.map(|wide| wide.0))
