@@ -49,6 +49,14 @@ service CouponService {
     cache.CacheGetOrLeaseResponse CacheGetOrLease(1: cache.CacheGetOrLeaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/lease")
     // Gives a lease back without a value. Operation `cache.release_lease`.
     cache.CacheReleaseLeaseResponse CacheReleaseLease(1: cache.CacheReleaseLeaseRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/entries/:key/lease/release")
+    // Defines how the values of a namespace live. Operation `cache.define_namespace`.
+    cache.CacheDefineNamespaceResponse CacheDefineNamespace(1: cache.CacheDefineNamespaceRequest request) throws (1: common.SupportError error) (api.put = "/v1/cache/:namespace/definition")
+    // Shows the definition of a namespace. Operation `cache.get_namespace`.
+    cache.CacheGetNamespaceResponse CacheGetNamespace(1: cache.CacheGetNamespaceRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/definition")
+    // Lists the namespaces that have a definition. Operation `cache.list_namespaces`.
+    cache.CacheListNamespacesResponse CacheListNamespaces(1: cache.CacheListNamespacesRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache")
+    // Removes the definition of a namespace; its values stay. Operation `cache.delete_namespace`.
+    cache.CacheDeleteNamespaceResponse CacheDeleteNamespace(1: cache.CacheDeleteNamespaceRequest request) throws (1: common.SupportError error) (api.delete = "/v1/cache/:namespace/definition")
     // Statistics of a namespace. Operation `cache.stats`.
     cache.CacheStatsResponse CacheStats(1: cache.CacheStatsRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/stats")
     // ---- Queue ----

@@ -436,6 +436,97 @@ struct CacheReleaseLeaseResponse {
     255: optional base.BaseResp base_resp
 }
 
+// How the values of a namespace live. What is not named is as in a namespace without a definition.
+struct CacheNamespaceSettings {
+    // Milliseconds to live of a value whose caller names no expiry, 1 to 10 years. Beside `default_sliding_ms`: its maximum.
+    // Default: it does not expire.
+    1: optional i64 default_ttl_ms
+    // Milliseconds after the last read or write until a value is gone whose caller names no expiry, at least 10.
+    2: optional i64 default_sliding_ms
+    // How long a sliding expiry lasts at most where its caller names no maximum, in milliseconds. Default: one day.
+    3: optional i64 sliding_max_ms
+    // By how many hundredths a `ttl_ms` is shortened at most, by chance, so that what was stored together does not end
+    // together: 0 to 50. Default 0.
+    4: optional i64 jitter_percent
+    // After how many hundredths of its fixed life a value is stale: 1 to 100. Default 100: never.
+    5: optional i64 fresh_percent
+    // Milliseconds to live of a negative entry whose caller names none, 1 to 600,000. Default 5,000.
+    6: optional i64 negative_ttl_ms
+    // Most keys that it may hold (2004). Default: no limit of its own.
+    7: optional i64 keys_max
+    // Most bytes of keys, values and bookkeeping that it may hold (2004). Default: no limit of its own.
+    8: optional i64 bytes_max
+    // How values of at least 1,024 bytes are kept: `none` (default), or `zstd` where that makes them smaller.
+    9: optional string codec
+}
+
+// A namespace with its definition.
+struct CacheNamespace {
+    1: required string namespace_name
+    2: required CacheNamespaceSettings settings
+    // 1 at first, one more with each change.
+    3: required i64 version
+    // Unix milliseconds.
+    4: required i64 created_at_ms
+    // Unix milliseconds.
+    5: required i64 updated_at_ms
+}
+
+// Defines a namespace, or changes its definition. Values that are there keep their lives.
+struct CacheDefineNamespaceRequest {
+    1: required string namespace_name
+    2: required CacheNamespaceSettings settings
+    // Only where this version of the definition stands, 0 where there must be none; else code 1006.
+    3: optional i64 if_version
+    255: optional base.Base base
+}
+
+struct CacheDefineNamespaceResponse {
+    1: required CacheNamespace info
+    255: optional base.BaseResp base_resp
+}
+
+// Shows the definition of a namespace. Code 1004 where it has none.
+struct CacheGetNamespaceRequest {
+    1: required string namespace_name
+    255: optional base.Base base
+}
+
+struct CacheGetNamespaceResponse {
+    1: required CacheNamespace info
+    255: optional base.BaseResp base_resp
+}
+
+// Lists the namespaces that have a definition, by name.
+struct CacheListNamespacesRequest {
+    // What the names begin with. Default: all.
+    1: optional string prefix
+    // Where to go on: `next_cursor` of the page before.
+    2: optional string cursor
+    // 1 to 1,000, default 100.
+    3: optional i64 limit
+    255: optional base.Base base
+}
+
+struct CacheListNamespacesResponse {
+    1: required list<CacheNamespace> namespaces
+    // Where the next page begins; absent at the end.
+    2: optional string next_cursor
+    255: optional base.BaseResp base_resp
+}
+
+// Removes the definition of a namespace. Its values stay, each with the life it has.
+struct CacheDeleteNamespaceRequest {
+    1: required string namespace_name
+    255: optional base.Base base
+}
+
+struct CacheDeleteNamespaceResponse {
+    // Whether there was one.
+    1: required bool deleted
+    255: optional base.BaseResp base_resp
+}
+
 // Statistics of a namespace since the instance started.
 struct CacheStatsRequest {
     1: required string namespace_name

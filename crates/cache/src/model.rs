@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod definition;
 mod expiry;
 mod lease;
 mod name;
@@ -15,6 +16,10 @@ mod value;
 pub use batch::{Atomicity, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, check_batch, each_item, parse_keys};
 pub use change::{
     Append, Bounds, Change, ChangeKind, Changed, Condition, Guard, Increment, Put, Stored, Subject,
+};
+pub use definition::{
+    CheckedSettings, Codec, JITTER_PERCENT_MAX, NamespaceInfo, NamespacePage, NamespaceSettings,
+    QUOTA_BYTES_MAX, QUOTA_KEYS_MAX,
 };
 pub use expiry::{
     End, Expiry, ExpiryFields, IDLE_MS_MIN, Life, NEGATIVE_TTL_MS_DEFAULT, NEGATIVE_TTL_MS_MAX,

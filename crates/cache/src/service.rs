@@ -3,28 +3,33 @@
 use std::sync::Arc;
 
 use plinth_core::{CallContext, Error, Fence, SharedClock};
+use plinth_store::Definitions;
+use rand::Rng as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::counters::CountersTable;
-use self::life::LifeRules;
+use self::namespaces::{Namespaces, Rules};
 use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    self, Atomicity, Change, ChangeKind, Changed, Expiry, Guard, Key, Namespace, Policy, Put, Read,
-    Reply, Scope, Space, Stats, Stored,
+    self, Atomicity, Change, ChangeKind, Changed, Expiry, Guard, Key, Namespace, Put, Read, Reply,
+    Scope, Space, Stats, Stored,
 };
 
 mod changes;
+mod codec;
 mod counters;
 mod leases;
 mod life;
+mod namespaces;
 
 /// The cache as the edges see it.
 pub struct CacheService {
     backend: Arc<dyn CacheBackend>,
     clock: SharedClock,
     counters: CountersTable,
+    namespaces: Namespaces,
     /// Places for callers that wait for somebody else's lease.
     waiting: Semaphore,
     stopping: CancellationToken,
@@ -34,13 +39,18 @@ pub struct CacheService {
 pub type ItemResults = Vec<(Key, Result<Changed, CacheError>)>;
 
 impl CacheService {
-    /// Serves a backend.
+    /// Serves a backend. Namespaces have no rules of their own before [`CacheService::load_definitions`].
     #[must_use]
-    pub fn new(backend: Arc<dyn CacheBackend>, clock: SharedClock) -> Self {
+    pub fn new(
+        backend: Arc<dyn CacheBackend>,
+        definitions: Arc<dyn Definitions>,
+        clock: SharedClock,
+    ) -> Self {
         Self {
             backend,
             clock,
             counters: CountersTable::default(),
+            namespaces: Namespaces::new(definitions),
             waiting: Semaphore::new(leases::WAITING_MAX),
             stopping: CancellationToken::new(),
         }
@@ -79,9 +89,10 @@ impl CacheService {
         namespace: Namespace,
         key: &Key,
     ) -> Result<Reply<Read>, CacheError> {
-        let space = space(context, namespace);
-        let reply = self.backend.get(&space, key).await?;
+        let (space, _) = self.space(context, namespace);
+        let mut reply = self.backend.get(&space, key).await?;
         self.counters.of(&space.scope).read(&reply.answer);
+        codec::decode_read(&mut reply.answer).await?;
         Ok(reply)
     }
 
@@ -127,16 +138,17 @@ impl CacheService {
     ) -> Result<ItemResults, CacheError> {
         model::check_batch(&changes)?;
         let keys: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
-        let changes = changes
+        let (space, rules) = self.space(context, namespace);
+        let mut changes = changes
             .into_iter()
             .enumerate()
             .map(|(index, change)| {
-                self.resolve(change)
+                self.resolve(&rules, change)
                     .map_err(|error| error.in_field(&format!("items[{index}]")))
             })
             .collect::<Result<Vec<Change>, Error>>()?;
         self.require_all(&changes, fence.as_ref())?;
-        let space = space(context, namespace);
+        codec::encode(rules.codec, &mut changes).await?;
         let guard = Guard { atomicity, fence };
         let results = self.backend.apply(&space, changes, guard).await?.answer;
         let counters = self.counters.of(&space.scope);
@@ -154,13 +166,16 @@ impl CacheService {
         namespace: Namespace,
         keys: &[Key],
     ) -> Result<Reply<Vec<Read>>, CacheError> {
-        let space = space(context, namespace);
-        let reply = self
+        let (space, _) = self.space(context, namespace);
+        let mut reply = self
             .backend
             .get_many(&space, keys, Looking::Reading)
             .await?;
         let counters = self.counters.of(&space.scope);
-        reply.answer.iter().for_each(|read| counters.read(read));
+        for read in &mut reply.answer {
+            counters.read(read);
+            codec::decode_read(read).await?;
+        }
         Ok(reply)
     }
 
@@ -171,7 +186,7 @@ impl CacheService {
         namespace: Namespace,
         keys: &[Key],
     ) -> Result<Vec<bool>, CacheError> {
-        let space = space(context, namespace);
+        let (space, _) = self.space(context, namespace);
         let reply = self
             .backend
             .get_many(&space, keys, Looking::Peeking)
@@ -185,7 +200,7 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
     ) -> Result<Stats, CacheError> {
-        let space = space(context, namespace);
+        let (space, _) = self.space(context, namespace);
         let held = self.backend.stats(&space).await?;
         Ok(self.counters.of(&space.scope).with(held))
     }
@@ -200,9 +215,10 @@ impl CacheService {
     ) -> Result<Changed, CacheError> {
         // A change of an expiry stores no value.
         let is_counted = !matches!(kind, ChangeKind::Expire { .. });
-        let changes = vec![self.resolve(Change { key, kind })?];
+        let (space, rules) = self.space(context, namespace);
+        let mut changes = vec![self.resolve(&rules, Change { key, kind })?];
         self.require_all(&changes, fence.as_ref())?;
-        let space = space(context, namespace);
+        codec::encode(rules.codec, &mut changes).await?;
         let guard = Guard {
             atomicity: Atomicity::AllOrNothing,
             fence,
@@ -212,7 +228,7 @@ impl CacheService {
             .apply(&space, changes, guard)
             .await
             .map_err(CacheError::alone)?;
-        let changed = reply
+        let mut changed = reply
             .answer
             .into_iter()
             .next()
@@ -220,6 +236,7 @@ impl CacheService {
         if is_counted {
             self.counters.of(&space.scope).changed(&changed);
         }
+        codec::decode_changed(&mut changed).await?;
         Ok(changed)
     }
 
@@ -259,19 +276,25 @@ impl CacheService {
         Ok(())
     }
 
-    fn resolve(&self, change: Change<Expiry>) -> Result<Change, Error> {
-        let (rules, now) = (LifeRules::default(), self.clock.now());
-        change.resolve(|expiry, subject| rules.life(expiry, subject, now, 0))
+    fn resolve(&self, rules: &Rules, change: Change<Expiry>) -> Result<Change, Error> {
+        let (life, now) = (rules.life, self.clock.now());
+        change.resolve(|expiry, subject| {
+            let chance = match life.jitter_percent {
+                0 => 0,
+                _ => rand::rng().random(),
+            };
+            life.life(expiry, subject, now, chance)
+        })
     }
-}
 
-fn space(context: &CallContext, namespace: Namespace) -> Space {
-    Space {
-        scope: Scope {
+    fn space(&self, context: &CallContext, namespace: Namespace) -> (Space, Rules) {
+        let scope = Scope {
             tenant: context.caller.tenant.clone(),
             namespace,
-        },
-        policy: Policy::default(),
+        };
+        let rules = self.namespaces.rules(&scope);
+        let policy = rules.policy;
+        (Space { scope, policy }, rules)
     }
 }
 

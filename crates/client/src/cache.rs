@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode, header};
 mod changes;
 mod leases;
 mod model;
+mod namespaces;
 mod wire;
 
 pub use self::model::{
@@ -15,6 +16,7 @@ pub use self::model::{
     ExpiryOptions, IncrementOptions, ItemResult, ScanItem, ScanPage, SetCondition, SetItem,
     SetOptions, Stored,
 };
+pub use self::namespaces::{NamespaceInfo, NamespacePage, NamespaceSettings};
 use self::wire::{
     BatchBody, DeletedBody, ItemsBody, PresentBody, ResultsBody, StoredBody, TAGS, entry_path,
     fence, fence_json, fence_query, http_item, read_absent, read_headers, read_item, read_reply,

@@ -112,6 +112,13 @@ impl Plinth {
         let audit = open_audit(settings, place, keeping, &handles).await?;
         let memory = MemoryCache::new(&settings.cache, Arc::clone(&handles.clock));
         tasks.spawn(Arc::clone(&memory).sweep_until(stop.clone()));
+        let cache = Arc::new(CacheService::new(
+            memory,
+            Arc::clone(&definitions),
+            Arc::clone(&handles.clock),
+        ));
+        cache.load_definitions().await;
+        tasks.spawn(Arc::clone(&cache).follow_definitions(stop.clone()));
         handles.health.component("cache").up();
         let (queue, queue_writes) =
             open_queue(settings, place, keeping, &handles, &definitions).await?;
@@ -138,7 +145,7 @@ impl Plinth {
             access,
             health: handles.health,
             first_keys,
-            cache: Arc::new(CacheService::new(memory, handles.clock)),
+            cache,
             queue,
             monitor,
             audit,

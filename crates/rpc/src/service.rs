@@ -145,6 +145,10 @@ dispatch! {
         CacheInvalidateTags => invalidate_tags,
         CacheGetOrLease => get_or_lease,
         CacheReleaseLease => release_lease,
+        CacheDefineNamespace => define_namespace,
+        CacheGetNamespace => get_namespace,
+        CacheListNamespaces => list_namespaces,
+        CacheDeleteNamespace => delete_namespace,
         CacheStats => stats,
     }
     queue {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plinth_core::CallContext;
 
-use super::{CacheService, space};
+use super::{CacheService, codec};
 use crate::backend::Capability;
 use crate::error::CacheError;
 use crate::model::{
@@ -26,11 +26,11 @@ impl CacheService {
         wait: LeaseWait,
     ) -> Result<Reply<LeasedRead>, CacheError> {
         self.require(Capability::Leases)?;
-        let space = space(context, namespace);
+        let (space, _) = self.space(context, namespace);
         let until_ms = self.clock.monotonic_ms().saturating_add(wait.get());
         let mut place = None;
         loop {
-            let reply = self.backend.get_or_lease(&space, key, lease).await?;
+            let mut reply = self.backend.get_or_lease(&space, key, lease).await?;
             let left_ms = until_ms.saturating_sub(self.clock.monotonic_ms());
             let LeasedRead {
                 read: Read::Absent,
@@ -38,6 +38,7 @@ impl CacheService {
             } = reply.answer
             else {
                 self.counters.of(&space.scope).read(&reply.answer.read);
+                codec::decode_leased(&mut reply.answer).await?;
                 return Ok(reply);
             };
             if left_ms == 0 || self.stopping.is_cancelled() {
@@ -68,7 +69,7 @@ impl CacheService {
         token: LeaseToken,
     ) -> Result<bool, CacheError> {
         self.require(Capability::Leases)?;
-        let space = space(context, namespace);
+        let (space, _) = self.space(context, namespace);
         self.backend.end_lease(&space, key, token).await
     }
 }

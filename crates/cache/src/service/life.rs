@@ -3,8 +3,8 @@
 use plinth_core::{Error, Result, TimestampMs};
 
 use crate::model::{
-    End, Expiry, Life, NEGATIVE_TTL_MS_DEFAULT, NEGATIVE_TTL_MS_MAX, SLIDING_MAX_MS_DEFAULT,
-    Subject, TTL_MS_MAX, Ttl,
+    CheckedSettings, End, Expiry, Life, NEGATIVE_TTL_MS_DEFAULT, NEGATIVE_TTL_MS_MAX,
+    SLIDING_MAX_MS_DEFAULT, Subject, TTL_MS_MAX, Ttl,
 };
 
 /// How a namespace makes lives of wishes.
@@ -12,6 +12,8 @@ use crate::model::{
 pub(super) struct LifeRules {
     /// The life of a value whose caller names none; `None` does not expire.
     pub(super) default_ttl: Option<Ttl>,
+    /// How long a value lives unread whose caller names no expiry; `default_ttl` is then its maximum.
+    pub(super) default_idle: Option<Ttl>,
     /// The life of a negative entry whose caller names none.
     pub(super) negative_ttl: Ttl,
     /// How long a sliding expiry lasts at most.
@@ -26,6 +28,7 @@ impl Default for LifeRules {
     fn default() -> Self {
         Self {
             default_ttl: None,
+            default_idle: None,
             negative_ttl: Ttl::clamped(NEGATIVE_TTL_MS_DEFAULT),
             sliding_max: Ttl::clamped(SLIDING_MAX_MS_DEFAULT),
             jitter_percent: 0,
@@ -35,6 +38,19 @@ impl Default for LifeRules {
 }
 
 impl LifeRules {
+    /// The rules that an administrator gave.
+    pub(super) fn of(settings: &CheckedSettings) -> Self {
+        let default = Self::default();
+        Self {
+            default_ttl: settings.default_ttl,
+            default_idle: settings.default_idle,
+            negative_ttl: settings.negative_ttl.unwrap_or(default.negative_ttl),
+            sliding_max: settings.sliding_max.unwrap_or(default.sliding_max),
+            jitter_percent: settings.jitter_percent,
+            fresh_percent: settings.fresh_percent,
+        }
+    }
+
     /// Makes a life. `chance` lies in 0..=`u32::MAX` and decides the jitter.
     ///
     /// Errors: 1001 naming the field of a life that is over, too long, or not one of a negative entry.
@@ -60,6 +76,13 @@ impl LifeRules {
                 fresh_ms: (self.fresh_percent < 100).then_some(stale.max(1)),
                 ..Life::after(ttl)
             }
+        };
+        let expiry = match (expiry, self.default_idle) {
+            (Expiry::Default, Some(idle)) => Expiry::Sliding {
+                idle,
+                limit: self.default_ttl,
+            },
+            (expiry, _) => expiry,
         };
         match expiry {
             Expiry::Never => Ok(Life::FOREVER),

@@ -37,6 +37,10 @@ refusals! {
     CouponServiceCacheInvalidateTagsException
     CouponServiceCacheGetOrLeaseException
     CouponServiceCacheReleaseLeaseException
+    CouponServiceCacheDefineNamespaceException
+    CouponServiceCacheGetNamespaceException
+    CouponServiceCacheListNamespacesException
+    CouponServiceCacheDeleteNamespaceException
     CouponServiceCacheStatsException
     CouponServiceQueuePublishException
     CouponServiceQueuePublishBatchException

@@ -102,6 +102,14 @@ catalogue! {
         "Reads one value; on a miss one caller is asked to fill it, the others wait.";
     WRITE CACHE_RELEASE_LEASE "cache.release_lease" "cache" "CacheReleaseLease" "POST" "/v1/cache/{namespace}/entries/{key}/lease/release"
         "Gives a lease back without a value.";
+    ADMIN CACHE_DEFINE_NAMESPACE "cache.define_namespace" "cache" "CacheDefineNamespace" "PUT" "/v1/cache/{namespace}/definition"
+        "Defines how the values of a namespace live.";
+    READ CACHE_GET_NAMESPACE "cache.get_namespace" "cache" "CacheGetNamespace" "GET" "/v1/cache/{namespace}/definition"
+        "Shows the definition of a namespace.";
+    READ CACHE_LIST_NAMESPACES "cache.list_namespaces" "cache" "CacheListNamespaces" "GET" "/v1/cache"
+        "Lists the namespaces that have a definition.";
+    ADMIN CACHE_DELETE_NAMESPACE "cache.delete_namespace" "cache" "CacheDeleteNamespace" "DELETE" "/v1/cache/{namespace}/definition"
+        "Removes the definition of a namespace; its values stay.";
     READ CACHE_STATS "cache.stats" "cache" "CacheStats" "GET" "/v1/cache/{namespace}/stats"
         "Statistics of a namespace.";
     WRITE_ONCE QUEUE_PUBLISH "queue.publish" "queue" "QueuePublish" "POST" "/v1/queue/publish"

@@ -20,6 +20,7 @@ use crate::services::Services;
 
 mod body;
 mod changes;
+mod namespaces;
 mod tags;
 mod whole;
 
@@ -51,6 +52,7 @@ pub(crate) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(exists))
         .routes(routes!(stats))
         .merge(changes::router())
+        .merge(namespaces::router())
         .merge(whole::router())
 }
 

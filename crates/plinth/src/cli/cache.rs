@@ -2,6 +2,7 @@
 
 mod arguments;
 mod changes;
+mod namespaces;
 mod present;
 
 use anyhow::{Result, bail};
@@ -9,6 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use self::changes::ChangeCommand;
+use self::namespaces::NamespaceCommand;
 use self::present::{as_json, leased_json, leased_text, page_table, reads_table, stats_table};
 use super::{Context, Output, Table};
 
@@ -76,6 +78,9 @@ pub(crate) enum CacheCommand {
         /// The lease's token
         lease_token: i64,
     },
+    /// Define, show, list and delete how the values of namespaces live
+    #[command(subcommand)]
+    Namespace(NamespaceCommand),
     /// Show hit rate, keys and memory of a namespace
     Stats {
         /// Namespace
@@ -145,6 +150,7 @@ impl CacheCommand {
                     }
                 })
             }
+            Self::Namespace(command) => command.run(cache, output).await,
             Self::Stats { namespace } => {
                 let stats = cache.stats(&namespace).await?;
                 output.show(&stats, stats_table)

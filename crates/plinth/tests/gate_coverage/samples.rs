@@ -59,6 +59,8 @@ fn cache(method: &str) -> Value {
         "increment" => json!({ "key": "n", "initial": 0 }),
         "append" => json!({ "key": "log", "value": "v" }),
         "invalidate_tags" => json!({ "tags": ["t"] }),
+        "define_namespace" => json!({ "settings": {} }),
+        "list_namespaces" => return json!({}),
         "release_lease" => json!({ "key": "k", "lease_token": 1 }),
         _ => json!({}),
     };

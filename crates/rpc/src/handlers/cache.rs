@@ -15,9 +15,13 @@ use super::convert::{outward, text, text_list};
 use crate::services::Services;
 
 mod changes;
+mod namespaces;
 mod whole;
 
 pub(crate) use self::changes::{append, get_and_touch, increment};
+pub(crate) use self::namespaces::{
+    define_namespace, delete_namespace, get_namespace, list_namespaces,
+};
 pub(crate) use self::whole::{clear, get_or_lease, invalidate_tags, release_lease, scan};
 
 fn target(namespace: &str) -> Target {

@@ -9,7 +9,7 @@ use super::{Pattern, Permission, Role};
 
 /// Holds everything.
 pub const OWNER: &str = "owner";
-/// Shapes the system: queues, exchanges, metrics, databases.
+/// Shapes the system: cache namespaces, queues, exchanges, metrics, databases.
 pub const SYSTEM_ADMIN: &str = "system-admin";
 /// Hands out access.
 pub const SECURITY_ADMIN: &str = "security-admin";
@@ -39,9 +39,13 @@ const ROWS: [Row; 6] = [
     },
     Row {
         name: SYSTEM_ADMIN,
-        summary: "Shapes the system: queues, exchanges, subscriptions, metrics, databases. No data, no access, no audit log.",
+        summary: "Shapes the system: cache namespaces, queues, exchanges, subscriptions, metrics, databases. No data, no access, no audit log.",
         operations: &[
             "cache.stats",
+            "cache.define_namespace",
+            "cache.get_namespace",
+            "cache.list_namespaces",
+            "cache.delete_namespace",
             "queue.create_queue",
             "queue.delete_queue",
             "queue.bind",
@@ -86,6 +90,8 @@ const ROWS: [Row; 6] = [
         summary: "Watches and intervenes: states, metrics, queue contents, slow queries, locks that nobody gives back.",
         operations: &[
             "cache.stats",
+            "cache.get_namespace",
+            "cache.list_namespaces",
             "cache.exists",
             "cache.delete",
             "cache.batch_delete",
@@ -110,7 +116,23 @@ const ROWS: [Row; 6] = [
         name: DEVELOPER,
         summary: "Builds on the blocks: data of cache, queue, metrics and databases, locks, and audit records of his own doing.",
         operations: &[
-            "cache.*",
+            "cache.set",
+            "cache.get",
+            "cache.delete",
+            "cache.batch_*",
+            "cache.exists",
+            "cache.expire",
+            "cache.get_and_touch",
+            "cache.increment",
+            "cache.append",
+            "cache.scan",
+            "cache.clear",
+            "cache.invalidate_tags",
+            "cache.get_or_lease",
+            "cache.release_lease",
+            "cache.get_namespace",
+            "cache.list_namespaces",
+            "cache.stats",
             "queue.*",
             "monitor.*",
             "audit.log_operation",

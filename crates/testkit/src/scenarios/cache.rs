@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Log, Rig, Scenario, refused};
 
 mod changing;
+mod defining;
 mod leasing;
 
 /// The scenarios of the cache.
@@ -15,6 +16,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = basic();
     scenarios.extend(changing::scenarios());
     scenarios.extend(leasing::scenarios());
+    scenarios.extend(defining::scenarios());
     scenarios
 }
 

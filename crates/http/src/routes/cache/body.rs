@@ -113,6 +113,19 @@ impl CacheFence {
     }
 }
 
+/// Which definitions to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NamespacesQuery {
+    /// What the names begin with. Default: all.
+    pub(super) prefix: Option<String>,
+    /// Where to go on: `next_cursor` of the page before.
+    pub(super) cursor: Option<String>,
+    /// 1 to 1,000, default 100.
+    pub(super) limit: Option<i64>,
+}
+
 /// Which keys to walk.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

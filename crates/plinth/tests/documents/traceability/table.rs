@@ -23,6 +23,10 @@ pub(super) const TABLE: &[Criterion] = &[
             "cache.get_and_touch",
             "cache.increment",
             "cache.append",
+            "cache.define_namespace",
+            "cache.get_namespace",
+            "cache.list_namespaces",
+            "cache.delete_namespace",
         ],
         &[
             "crates/cache/tests/property_01_cache_consistency.rs",

@@ -1,0 +1,299 @@
+//! What administrators say about namespaces: kept in the control plane, read from memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use plinth_core::{CallContext, Cursor, Error, ErrorCode, PageLimit, TenantId, WideInt};
+use plinth_store::definitions::DefinitionWatch;
+use plinth_store::{Definition, DefinitionKind, Definitions, Expected};
+use tokio_util::sync::CancellationToken;
+
+use super::CacheService;
+use super::life::LifeRules;
+use crate::error::CacheError;
+use crate::model::{
+    Codec, Namespace, NamespaceInfo, NamespacePage, NamespaceSettings, Policy, Scope,
+};
+
+/// Most namespaces of one tenant that have a definition.
+const DEFINED_PER_TENANT_MAX: u32 = 1_000;
+/// Rows of one page when all definitions are read.
+const LOAD_ROWS: u32 = 1_000;
+
+/// How a namespace treats what is stored in it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Rules {
+    pub(super) life: LifeRules,
+    pub(super) policy: Policy,
+    pub(super) codec: Codec,
+}
+
+impl Rules {
+    fn of(settings: &NamespaceSettings) -> Result<Self, Error> {
+        let checked = settings.check()?;
+        Ok(Self {
+            life: LifeRules::of(&checked),
+            policy: Policy {
+                quota: checked.quota,
+                ..Policy::default()
+            },
+            codec: checked.codec,
+        })
+    }
+}
+
+/// The rules of every namespace that has some.
+pub(super) struct Namespaces {
+    definitions: Arc<dyn Definitions>,
+    table: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    rules: HashMap<Scope, Rules>,
+    /// Grows with every change that is made here, so that what was read before it does not replace it.
+    changes: u64,
+}
+
+impl Namespaces {
+    pub(super) fn new(definitions: Arc<dyn Definitions>) -> Self {
+        Self {
+            definitions,
+            table: RwLock::default(),
+        }
+    }
+
+    /// The rules of a namespace.
+    pub(super) fn rules(&self, scope: &Scope) -> Rules {
+        let table = self.table.read();
+        if table.rules.is_empty() {
+            return Rules::default();
+        }
+        table.rules.get(scope).copied().unwrap_or_default()
+    }
+
+    fn install(&self, scope: Scope, rules: Rules) {
+        let mut table = self.table.write();
+        table.rules.insert(scope, rules);
+        table.changes += 1;
+    }
+
+    fn forget(&self, scope: &Scope) {
+        let mut table = self.table.write();
+        table.rules.remove(scope);
+        table.changes += 1;
+    }
+
+    /// Reads everything anew, again where something was changed here meanwhile. Errors: the control plane is away.
+    async fn load(&self) -> Result<(), Error> {
+        loop {
+            let before = self.table.read().changes;
+            let rules = self.read_all().await?;
+            let mut table = self.table.write();
+            if table.changes == before {
+                table.rules = rules;
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_all(&self) -> Result<HashMap<Scope, Rules>, Error> {
+        let mut rules = HashMap::new();
+        let mut after: Option<(TenantId, String)> = None;
+        loop {
+            let from = after.as_ref().map(|(tenant, name)| (tenant, name.as_str()));
+            let page = self
+                .definitions
+                .list_all(DefinitionKind::CacheNamespace, from, LOAD_ROWS)
+                .await?;
+            let Some((tenant, last)) = page.last() else {
+                break;
+            };
+            after = Some((tenant.clone(), last.name.clone()));
+            for (tenant, definition) in page {
+                match read(&definition) {
+                    Ok((namespace, settings)) => {
+                        let scope = Scope { tenant, namespace };
+                        rules.insert(scope, Rules::of(&settings)?);
+                    }
+                    Err(error) => {
+                        let name = definition.name;
+                        tracing::error!(cache.namespace = name, %error, "a stored definition cannot be read and is passed over");
+                    }
+                }
+            }
+        }
+        Ok(rules)
+    }
+}
+
+fn read(definition: &Definition) -> Result<(Namespace, NamespaceSettings), Error> {
+    let namespace = Namespace::parse(&definition.name)?;
+    let settings: NamespaceSettings =
+        serde_json::from_value(definition.document.clone()).map_err(Error::internal)?;
+    settings.check()?;
+    Ok((namespace, settings))
+}
+
+/// Names the field of a version that did not stand.
+fn named(error: Error) -> Error {
+    if error.code() == ErrorCode::PreconditionFailed && error.violations().is_empty() {
+        return error.with_violation("if_version", "is not the version that stands");
+    }
+    error
+}
+
+fn info(definition: Definition) -> Result<NamespaceInfo, Error> {
+    Ok(NamespaceInfo {
+        settings: serde_json::from_value(definition.document).map_err(Error::internal)?,
+        namespace_name: definition.name,
+        version: WideInt(definition.version),
+        created_at_ms: definition.created_at.0,
+        updated_at_ms: definition.updated_at.0,
+    })
+}
+
+impl CacheService {
+    /// Defines a namespace, or changes its definition; values that are there keep their lives. `if_version` names the
+    /// version that must stand, 0 for none.
+    ///
+    /// Errors: 1001 naming the field; 1006 where `if_version` does not hold; 1008 where the tenant has as many as it may.
+    pub async fn define_namespace(
+        &self,
+        context: &CallContext,
+        namespace: Namespace,
+        settings: NamespaceSettings,
+        if_version: Option<i64>,
+    ) -> Result<NamespaceInfo, CacheError> {
+        let rules = Rules::of(&settings)?;
+        let expected = match if_version {
+            None => Expected::Any,
+            Some(0) => Expected::Absent,
+            Some(version) => Expected::Version(version),
+        };
+        let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
+        let definitions = &self.namespaces.definitions;
+        let name = namespace.as_str();
+        if definitions.get(kind, tenant, name).await?.is_none() {
+            self.check_room(tenant).await?;
+        }
+        let document = serde_json::to_value(&settings).map_err(Error::internal)?;
+        let stored = definitions
+            .put(kind, tenant, name, document, expected)
+            .await
+            .map_err(named)?;
+        let scope = Scope {
+            tenant: tenant.clone(),
+            namespace,
+        };
+        self.namespaces.install(scope, rules);
+        Ok(info(stored)?)
+    }
+
+    async fn check_room(&self, tenant: &TenantId) -> Result<(), CacheError> {
+        let (kind, most) = (DefinitionKind::CacheNamespace, DEFINED_PER_TENANT_MAX);
+        let definitions = &self.namespaces.definitions;
+        let defined = definitions.list(kind, tenant, "", None, most).await?;
+        if defined.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        let refusal =
+            format!("the tenant has {most} defined namespaces, the most it may; delete one");
+        Err(Error::new(ErrorCode::RateLimited, refusal)
+            .retriable(false)
+            .into())
+    }
+
+    /// Finds the definition of a namespace. Errors: 1004 where it has none.
+    pub async fn get_namespace(
+        &self,
+        context: &CallContext,
+        namespace: &Namespace,
+    ) -> Result<NamespaceInfo, CacheError> {
+        let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
+        let definitions = &self.namespaces.definitions;
+        let found = definitions.get(kind, tenant, namespace.as_str()).await?;
+        let absent = || {
+            let name = namespace.as_str();
+            Error::not_found(format!("the namespace {name} has no definition"))
+        };
+        Ok(info(found.ok_or_else(absent)?)?)
+    }
+
+    /// Lists definitions by name. Errors: 1001 naming `limit` or `cursor`.
+    pub async fn list_namespaces(
+        &self,
+        context: &CallContext,
+        prefix: Option<&str>,
+        cursor: Option<&str>,
+        limit: Option<i64>,
+    ) -> Result<NamespacePage, CacheError> {
+        let limit = PageLimit::parse(limit)?.get();
+        let after: Option<String> = cursor.map(Cursor::decode).transpose()?;
+        let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
+        let definitions = &self.namespaces.definitions;
+        let prefix = prefix.unwrap_or_default();
+        let found = definitions
+            .list(kind, tenant, prefix, after.as_deref(), limit)
+            .await?;
+        let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let next_cursor = match found.last() {
+            Some(last) if is_full => Some(Cursor::encode(&last.name)?.as_str().to_owned()),
+            _ => None,
+        };
+        let namespaces = found.into_iter().map(info).collect::<Result<_, Error>>()?;
+        Ok(NamespacePage {
+            namespaces,
+            next_cursor,
+        })
+    }
+
+    /// Removes the definition of a namespace and says whether there was one. Its values stay, each with the life it has.
+    pub async fn delete_namespace(
+        &self,
+        context: &CallContext,
+        namespace: Namespace,
+    ) -> Result<bool, CacheError> {
+        let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
+        let definitions = &self.namespaces.definitions;
+        let deleted = definitions.delete(kind, tenant, namespace.as_str()).await?;
+        let scope = Scope {
+            tenant: tenant.clone(),
+            namespace,
+        };
+        self.namespaces.forget(&scope);
+        Ok(deleted)
+    }
+
+    /// Takes over what is defined, here or by other instances on the same control plane, until it is told to stop.
+    /// Another instance's change holds here within a second. A control plane that is away changes nothing.
+    pub async fn follow_definitions(self: Arc<Self>, stop: CancellationToken) {
+        let kinds = &[DefinitionKind::CacheNamespace];
+        let definitions = Arc::clone(&self.namespaces.definitions);
+        let mut watch = DefinitionWatch::new(definitions, kinds, Arc::clone(&self.clock));
+        let work = async {
+            loop {
+                watch.changed().await;
+                match self.namespaces.load().await {
+                    Ok(()) => watch.taken(),
+                    Err(error) => {
+                        tracing::warn!(cache.error = %error, "definitions of namespaces could not be read again");
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    /// Reads what is defined, at the start. Where the control plane is away, what it holds comes with
+    /// [`CacheService::follow_definitions`].
+    pub async fn load_definitions(&self) {
+        if let Err(error) = self.namespaces.load().await {
+            tracing::warn!(cache.error = %error, "namespaces have no rules of their own until the control plane answers");
+        }
+    }
+}
