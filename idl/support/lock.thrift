@@ -48,7 +48,7 @@ struct LockGrant {
     2: required i64 token
     // How deep its owner holds it; 1 without re-entrance.
     3: required i32 depth
-    // The lease, in ms, from when the grant was made.
+    // How much of the lease is left at least when this is answered, in ms.
     4: required i64 lease_ms
 }
 
@@ -79,7 +79,7 @@ struct LockClaimResult {
     2: required i64 token
     // Whether the owner holds the lock by this grant now.
     3: required bool held
-    // The lease, in ms, from now; absent where it is not held or was not renewed.
+    // How much of the lease is left at least when this is answered, in ms; absent where it is not held or was not renewed.
     4: optional i64 lease_ms
     // How deep it is held; 0 where it is not.
     5: required i32 depth

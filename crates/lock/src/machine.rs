@@ -139,6 +139,26 @@ pub enum Reply {
     Done,
 }
 
+impl Reply {
+    /// The same after so many milliseconds on its way: of the lease, so much less is left.
+    #[must_use]
+    pub fn later_by_ms(self, took_ms: u64) -> Self {
+        let took_ms = i64::try_from(took_ms).unwrap_or(i64::MAX);
+        let left = |lease_ms: i64| lease_ms.saturating_sub(took_ms).max(0);
+        match self {
+            Self::Granted(granted) => Self::Granted(Granted {
+                lease_ms: left(granted.lease_ms),
+                ..granted
+            }),
+            Self::Renewed { lease_ms, depth } => Self::Renewed {
+                lease_ms: left(lease_ms),
+                depth,
+            },
+            other => other,
+        }
+    }
+}
+
 /// What became of a record.
 #[derive(Debug)]
 pub struct Applied {

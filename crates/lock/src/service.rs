@@ -11,7 +11,9 @@ use plinth_core::{MetricSink, SharedClock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, LockKey};
+use crate::error::LockError;
+use crate::machine::{Command, Reply};
 use crate::model::limits;
 use crate::wakes::Wakes;
 
@@ -97,6 +99,15 @@ impl Inner {
                 tracing::warn!(%error, "the housekeeping of the locks failed; it tries again");
             }
         }
+    }
+
+    /// Applies a command. The lease of a grant is what is left of it for certain when this returns: it began at some instant
+    /// after the call.
+    async fn apply(&self, key: &LockKey, command: Command) -> Result<Reply, LockError> {
+        let began = self.clock.monotonic_ms();
+        let reply = self.backend.apply(key, command).await?;
+        let took_ms = self.clock.monotonic_ms().saturating_sub(began);
+        Ok(reply.later_by_ms(took_ms))
     }
 
     fn count(&self, name: &'static str, delta: usize) {

@@ -18,11 +18,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
 use plinth_client::{
-    CacheClient, CacheValue, Client, ClientError, ClientSettings, Outcome, RetryPolicy,
-    SetCondition, SetOptions,
+    CacheClient, CacheValue, Client, ClientError, Outcome, SetCondition, SetOptions,
 };
 use plinth_testkit::linear::{
-    Bounds, Proof, Recorder, Register, RegisterOp, RegisterReply, When, check_by_key,
+    Bounds, Proof, Recorder, Register, RegisterOp, RegisterReply, When, check_by_key, operations,
+    seed,
 };
 use plinth_testkit::process::{Announcement, Server, ServerOptions};
 use rand::rngs::StdRng;
@@ -42,27 +42,6 @@ const PRECONDITION_FAILED: u16 = plinth_core::ErrorCode::PreconditionFailed.numb
 const KEY_NOT_FOUND: u16 = plinth_core::ErrorCode::CacheKeyNotFound.number();
 
 type History = Recorder<String, RegisterOp, RegisterReply>;
-
-fn from_environment(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is no number")),
-    )
-}
-
-/// A client of a transport without retries: a call that is made twice may take effect twice.
-fn client(told: &Announcement, key: &str, number: u32) -> Client {
-    let mut settings = match number % 2 {
-        0 => ClientSettings::thrift(told.thrift.clone(), key),
-        _ => ClientSettings::http(told.http.clone(), key),
-    };
-    settings.retry = RetryPolicy {
-        attempts_max: 1,
-        ..RetryPolicy::default()
-    };
-    Client::connect(settings).expect("a client")
-}
 
 /// What one client does, by its own random numbers and the versions that it has seen.
 struct Actor {
@@ -198,7 +177,9 @@ impl Clients {
         for number in 0..CLIENTS {
             let mut actor = Actor {
                 number,
-                client: client(told, &self.key, number),
+                client: told
+                    .client_of_a_history(&self.key, number)
+                    .expect("a client"),
                 history: Arc::clone(&self.history),
                 random: StdRng::seed_from_u64(self.seed ^ phase << 56 ^ u64::from(number) << 40),
                 seen: Arc::clone(&seen),
@@ -243,9 +224,8 @@ fn clients(server: &Server) -> Clients {
     Clients {
         history: Arc::default(),
         key: server.first_key().expect("a first key").to_owned(),
-        seed: from_environment("PLINTH_LINEAR_SEED")
-            .unwrap_or_else(|| rand::rng().random_range(0..1_u64 << 32)),
-        operations: from_environment("PLINTH_LINEAR_OPERATIONS").unwrap_or(OPERATIONS),
+        seed: seed().unwrap_or_else(|| rand::rng().random_range(0..1_u64 << 32)),
+        operations: operations().unwrap_or(OPERATIONS),
     }
 }
 

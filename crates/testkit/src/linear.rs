@@ -28,6 +28,36 @@ pub use history::{Ended, Operation, Recorder, Underway};
 pub use lock::{Lock, LockOp, LockReply, LockState};
 pub use register::{Register, RegisterOp, RegisterReply, RegisterState, When};
 
+/// The length of a run, where `PLINTH_LINEAR_OPERATIONS` sets one.
+///
+/// # Panics
+///
+/// Where it is no number.
+#[must_use]
+pub fn operations() -> Option<u64> {
+    from_environment("PLINTH_LINEAR_OPERATIONS")
+}
+
+/// The seed of a run that is to be repeated, where `PLINTH_LINEAR_SEED` names it.
+///
+/// # Panics
+///
+/// Where it is no number.
+#[must_use]
+pub fn seed() -> Option<u64> {
+    from_environment("PLINTH_LINEAR_SEED")
+}
+
+#[expect(
+    clippy::panic,
+    reason = "a test that was asked for something else must not run"
+)]
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
 /// A number that an operation of unknown end was given: it shows in a later answer, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Told {

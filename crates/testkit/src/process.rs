@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use plinth_client::{Client, ClientSettings};
+use plinth_client::{Client, ClientSettings, RetryPolicy};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -55,6 +55,22 @@ pub struct AnnouncedKey {
     pub role: String,
     /// Its text.
     pub key: String,
+}
+
+impl Announcement {
+    /// The client of a history, on one transport or the other by its number, without retries: a call that is made twice may
+    /// take effect twice.
+    pub fn client_of_a_history(&self, key: &str, number: u32) -> Result<Client> {
+        let mut settings = match number % 2 {
+            0 => ClientSettings::thrift(self.thrift.clone(), key),
+            _ => ClientSettings::http(self.http.clone(), key),
+        };
+        settings.retry = RetryPolicy {
+            attempts_max: 1,
+            ..RetryPolicy::default()
+        };
+        Ok(Client::connect(settings)?)
+    }
 }
 
 impl Server {

@@ -81,7 +81,7 @@ pub struct LockGrant {
     pub token: i64,
     /// How deep its owner holds it.
     pub depth: i32,
-    /// The lease, in milliseconds.
+    /// How much of the lease was left at least when this was answered, in milliseconds.
     pub lease_ms: i64,
 }
 
@@ -104,7 +104,7 @@ pub struct LockClaimResult {
     pub token: i64,
     /// Whether it is held now.
     pub held: bool,
-    /// The lease, in milliseconds from now.
+    /// How much of the lease was left at least when this was answered, in milliseconds.
     pub lease_ms: Option<i64>,
     /// How deep it is held.
     pub depth: i32,

@@ -54,7 +54,7 @@ wire! {
         token: WideInt,
         /// How deep its owner holds it; 1 without re-entrance.
         depth: i32,
-        /// The lease, in ms, from when the grant was made.
+        /// How much of the lease is left at least when this is answered, in ms.
         lease_ms: i64,
     }
     /// All that was asked for is held.
@@ -93,7 +93,7 @@ wire! {
         token: WideInt,
         /// Whether the owner holds the lock by this grant now.
         held: bool,
-        /// The lease, in ms, from now; absent where it is not held.
+        /// How much of the lease is left at least when this is answered, in ms; absent where it is not held.
         lease_ms: Option<i64>,
         /// How deep it is held; 0 where it is not.
         depth: i32,

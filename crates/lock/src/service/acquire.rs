@@ -144,7 +144,7 @@ impl Run {
     ) -> Result<Granted, LockError> {
         let key = self.key(lock);
         if self.inner.clock.monotonic_ms() >= until {
-            return match self.inner.backend.apply(&key, self.ask(lock, None)).await? {
+            return match self.inner.apply(&key, self.ask(lock, None)).await? {
                 Reply::Granted(granted) => Ok(granted),
                 _ => Err(self.not_acquired(&key, 0).await),
             };
@@ -156,11 +156,7 @@ impl Run {
         let mut looked = self.inner.clock.monotonic_ms();
         loop {
             let place_ms = Some(limits::PLACE_MS);
-            let reply = self
-                .inner
-                .backend
-                .apply(&key, self.ask(lock, place_ms))
-                .await;
+            let reply = self.inner.apply(&key, self.ask(lock, place_ms)).await;
             let queued = match reply {
                 Ok(Reply::Granted(granted)) => return Ok(granted),
                 Ok(Reply::Queued(queued)) => queued,
@@ -238,7 +234,7 @@ impl Run {
         until: u64,
     ) -> Result<Granted, LockError> {
         let ask = self.ask(lock, Some(limits::PLACE_MS));
-        if let Reply::Granted(granted) = self.inner.backend.apply(key, ask).await? {
+        if let Reply::Granted(granted) = self.inner.apply(key, ask).await? {
             return Ok(granted);
         }
         let leaving = Leaving::TimedOut {
@@ -251,7 +247,7 @@ impl Run {
             attempt: self.attempt.clone(),
             leaving,
         };
-        self.inner.backend.apply(key, leave).await?;
+        self.inner.apply(key, leave).await?;
         self.inner.count("lock_timeouts_total", 1);
         Err(refusal)
     }
@@ -271,7 +267,7 @@ impl Run {
             attempt: self.attempt.clone(),
             leaving: Leaving::Deadlock,
         };
-        self.inner.backend.apply(key, leave).await?;
+        self.inner.apply(key, leave).await?;
         self.inner.count("lock_deadlocks_total", 1);
         Err(LockError::Deadlock { circle })
     }
@@ -304,7 +300,7 @@ impl Run {
         let mut grants = Vec::with_capacity(held.len());
         for lock in held {
             let key = self.key(lock);
-            match self.inner.backend.apply(&key, self.ask(lock, None)).await? {
+            match self.inner.apply(&key, self.ask(lock, None)).await? {
                 Reply::Granted(granted) => grants.push((lock.index, grant(lock, granted))),
                 _ => return Err(self.not_acquired(&key, 0).await),
             }
@@ -316,7 +312,7 @@ impl Run {
         let abandon = Command::Abandon {
             attempt: self.attempt.clone(),
         };
-        if let Err(error) = self.inner.backend.apply(key, abandon).await {
+        if let Err(error) = self.inner.apply(key, abandon).await {
             tracing::warn!(%error, "a wait could not be given up; its place or lease ends by itself");
         }
     }

@@ -72,7 +72,7 @@ impl LockService {
             tenant: context.caller.tenant.clone(),
             name,
         };
-        let reply = self.inner.backend.apply(&key, command).await?;
+        let reply = self.inner.apply(&key, command).await?;
         let item = ClaimResult {
             lock: key.name.to_string(),
             token: WideInt(token),
@@ -128,11 +128,7 @@ impl LockService {
             )));
         }
         let token = request.token.map(|given| token(given.0)).transpose()?;
-        let reply = self
-            .inner
-            .backend
-            .apply(&key, Command::Force { token })
-            .await?;
+        let reply = self.inner.apply(&key, Command::Force { token }).await?;
         let Reply::Forced { count } = reply else {
             return Err(LockError::Lost);
         };

@@ -129,6 +129,14 @@ impl<K, I, O> Underway<'_, K, I, O> {
         self.end(Ended::Answered { output, at_ns });
     }
 
+    /// It ends now with an answer that says more of what was asked: for how long, for instance.
+    pub fn answered_as(mut self, input: I, output: O) {
+        if let Some((_, _, asked)) = &mut self.asked {
+            *asked = input;
+        }
+        self.answered(output);
+    }
+
     /// It failed and changed nothing.
     pub fn not_applied(self) {
         self.end(Ended::NotApplied);
