@@ -9,10 +9,6 @@
     reason = "a command-line program answers on standard output"
 )]
 
-mod frames;
-mod load;
-mod redis;
-
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -20,8 +16,10 @@ use clap::Parser;
 use plinth_client::Client;
 use plinth_testkit::process::{Server, ServerOptions};
 
-use crate::frames::{http_get, http_set, thrift_get, thrift_set};
-use crate::load::{Framing, Load};
+use plinth_benches::frames::{http_get, http_set, thrift_get, thrift_set};
+use plinth_benches::load::{Framing, Load, Sample};
+use plinth_benches::redis::Redis;
+use plinth_benches::table::{Row, note, show};
 
 /// Measures a Plinth of its own beside a Redis of its own.
 #[derive(Parser)]
@@ -43,12 +41,6 @@ struct Arguments {
     rounds: usize,
 }
 
-/// One row of the answer: what was measured, and its rate in each round.
-struct Row {
-    what: &'static str,
-    rates: Vec<f64>,
-}
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -66,7 +58,7 @@ async fn main() -> Result<()> {
         told.ready_ms,
         memory(server.id())
     );
-    let redis = redis::Redis::start().await?;
+    let redis = Redis::start().await?;
     let http = told.http.trim_start_matches("http://").to_owned();
     let load = |address: &str, frame: Vec<u8>, framing| Load {
         address: address.to_owned(),
@@ -102,25 +94,27 @@ async fn main() -> Result<()> {
     for round in 0..arguments.rounds {
         println!("round {} of {}", round + 1, arguments.rounds);
         for (what, load) in &loads {
-            note(&mut rows, what, load.run().await?);
+            note(&mut rows, what, 1.0, load.run().await?);
         }
         let (set, get) = redis
             .benchmark(arguments.connections, arguments.requests)
             .await?;
-        note(&mut rows, "redis-benchmark SET", set);
-        note(&mut rows, "redis-benchmark GET", get);
+        note(&mut rows, "redis-benchmark SET", 1.0, set);
+        note(&mut rows, "redis-benchmark GET", 1.0, get);
         note(
             &mut rows,
             "confirmed publishes",
+            1.0,
             publishes(&client, &arguments).await?,
         );
         note(
             &mut rows,
             "durable audit writes",
+            1.0,
             audit_writes(&client, &arguments).await?,
         );
     }
-    show(&mut rows);
+    println!("{}", show(&rows));
     println!("memory after the run {}", memory(server.id()));
     redis.stop().await?;
     server.stop().await
@@ -134,9 +128,9 @@ async fn prepare(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn publishes(client: &Client, arguments: &Arguments) -> Result<f64> {
+async fn publishes(client: &Client, arguments: &Arguments) -> Result<Sample> {
     let client = client.clone();
-    load::concurrently(
+    plinth_benches::load::concurrently(
         arguments.connections,
         arguments.durable_requests,
         move |_| {
@@ -151,9 +145,9 @@ async fn publishes(client: &Client, arguments: &Arguments) -> Result<f64> {
     .await
 }
 
-async fn audit_writes(client: &Client, arguments: &Arguments) -> Result<f64> {
+async fn audit_writes(client: &Client, arguments: &Arguments) -> Result<Sample> {
     let client = client.clone();
-    load::concurrently(
+    plinth_benches::load::concurrently(
         arguments.connections,
         arguments.durable_requests,
         move |index| {
@@ -171,34 +165,6 @@ async fn audit_writes(client: &Client, arguments: &Arguments) -> Result<f64> {
         },
     )
     .await
-}
-
-fn note(rows: &mut Vec<Row>, what: &'static str, rate: f64) {
-    match rows.iter_mut().find(|row| row.what == what) {
-        Some(row) => row.rates.push(rate),
-        None => rows.push(Row {
-            what,
-            rates: vec![rate],
-        }),
-    }
-}
-
-fn show(rows: &mut [Row]) {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
-    table.set_header(["what", "median /s", "least", "most"]);
-    for row in rows {
-        row.rates.sort_by(f64::total_cmp);
-        let at = |place: usize| row.rates.get(place).copied().unwrap_or_default();
-        let shown = [
-            at(row.rates.len() / 2),
-            at(0),
-            at(row.rates.len().saturating_sub(1)),
-        ];
-        let [median, least, most] = shown.map(|rate| format!("{rate:.0}"));
-        table.add_row([row.what.to_owned(), median, least, most]);
-    }
-    println!("{table}");
 }
 
 /// Resident memory of a process, for people.

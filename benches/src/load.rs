@@ -7,13 +7,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Largest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How an answer ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// A length before the message.
     Thrift,
     /// A header with `content-length`.
@@ -22,25 +23,25 @@ pub(crate) enum Framing {
 
 /// One kind of request, sent many times.
 #[derive(Clone)]
-pub(crate) struct Load {
+pub struct Load {
     /// Where to.
-    pub(crate) address: String,
+    pub address: String,
     /// The request.
-    pub(crate) frame: Vec<u8>,
+    pub frame: Vec<u8>,
     /// How its answer ends.
-    pub(crate) framing: Framing,
+    pub framing: Framing,
     /// Over how many connections.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// How often.
-    pub(crate) requests: usize,
+    pub requests: usize,
 }
 
 impl Load {
-    /// Runs once and returns requests a second. Errors: an answer is not what a success looks like.
+    /// Runs once. Errors: an answer is not what a success looks like.
     ///
     /// All connections are served by one thread that does nothing else, as `redis-benchmark` does it: a client that wakes
     /// several threads would take from the server what the peer's client leaves to its.
-    pub(crate) async fn run(&self) -> Result<f64> {
+    pub async fn run(&self) -> Result<Sample> {
         let load = self.clone();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -51,7 +52,7 @@ impl Load {
         tokio::task::spawn_blocking(run).await?
     }
 
-    async fn run_here(&self) -> Result<f64> {
+    async fn run_here(&self) -> Result<Sample> {
         let mut streams = Vec::new();
         for _ in 0..self.connections {
             let stream = TcpStream::connect(&self.address).await?;
@@ -60,20 +61,41 @@ impl Load {
         }
         let left = Arc::new(AtomicUsize::new(self.requests));
         let began = Instant::now();
-        let mut workers = tokio::task::JoinSet::new();
+        let mut workers = JoinSet::new();
         for stream in streams {
             workers.spawn(work(stream, self.clone(), Arc::clone(&left)));
         }
-        while let Some(worker) = workers.join_next().await {
-            worker??;
-        }
-        Ok(rate(self.requests, began))
+        finish(workers, self.requests, began).await
     }
 }
 
-fn rate(requests: usize, began: Instant) -> f64 {
+/// What one round showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Requests a second.
+    pub per_second: f64,
+    /// The latency that half of the requests stayed below, in milliseconds.
+    pub p50_ms: f64,
+}
+
+/// Waits for all workers and sums up their latencies in microseconds.
+async fn finish(
+    mut workers: JoinSet<Result<Vec<u32>>>,
+    requests: usize,
+    began: Instant,
+) -> Result<Sample> {
+    let mut micros = Vec::with_capacity(requests);
+    while let Some(worker) = workers.join_next().await {
+        micros.extend(worker??);
+    }
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
-    f64::from(requests) / began.elapsed().as_secs_f64()
+    let per_second = f64::from(requests) / began.elapsed().as_secs_f64();
+    micros.sort_unstable();
+    let middle = micros.get(micros.len() / 2).copied().unwrap_or_default();
+    Ok(Sample {
+        per_second,
+        p50_ms: f64::from(middle) / 1_000.0,
+    })
 }
 
 /// Takes one request from what is left.
@@ -84,9 +106,12 @@ fn take(left: &AtomicUsize) -> bool {
     .is_ok()
 }
 
-async fn work(mut stream: TcpStream, load: Load, left: Arc<AtomicUsize>) -> Result<()> {
+/// The latencies in microseconds.
+async fn work(mut stream: TcpStream, load: Load, left: Arc<AtomicUsize>) -> Result<Vec<u32>> {
+    let mut micros = Vec::new();
     let mut answer = vec![0; ANSWER_BYTES_MAX];
     while take(&left) {
+        let asked = Instant::now();
         stream.write_all(&load.frame).await?;
         let mut filled = 0;
         loop {
@@ -101,8 +126,9 @@ async fn work(mut stream: TcpStream, load: Load, left: Arc<AtomicUsize>) -> Resu
                 break;
             }
         }
+        micros.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
-    Ok(())
+    Ok(micros)
 }
 
 /// The length of an answer, once it can be told. Errors: the answer is no success.
@@ -149,26 +175,26 @@ fn content_length(line: &[u8]) -> Option<usize> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Runs a call many times, so many at once, and returns calls a second.
-pub(crate) async fn concurrently<F, Fut>(at_once: usize, calls: usize, call: F) -> Result<f64>
+/// Runs a call many times, so many at once, and measures them.
+pub async fn concurrently<F, Fut>(at_once: usize, calls: usize, call: F) -> Result<Sample>
 where
     F: Fn(usize) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<()>> + Send,
 {
     let left = Arc::new(AtomicUsize::new(calls));
     let began = Instant::now();
-    let mut workers = tokio::task::JoinSet::new();
+    let mut workers = JoinSet::new();
     for _ in 0..at_once {
         let (left, call) = (Arc::clone(&left), call.clone());
         workers.spawn(async move {
+            let mut micros = Vec::new();
             while take(&left) {
+                let asked = Instant::now();
                 call(left.load(Ordering::Relaxed)).await?;
+                micros.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
-            Ok::<_, anyhow::Error>(())
+            Ok::<_, anyhow::Error>(micros)
         });
     }
-    while let Some(worker) = workers.join_next().await {
-        worker??;
-    }
-    Ok(rate(calls, began))
+    finish(workers, calls, began).await
 }

@@ -9,18 +9,20 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::load::Sample;
+
 /// How long Redis may take to start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A Redis without persistence on a free port.
-pub(crate) struct Redis {
+pub struct Redis {
     child: Child,
     port: u16,
 }
 
 impl Redis {
     /// Starts it and waits until it listens. Errors: Debian's `redis-server` is not installed.
-    pub(crate) async fn start() -> Result<Self> {
+    pub async fn start() -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
         let mut child = Command::new("redis-server")
             .args([
@@ -47,44 +49,55 @@ impl Redis {
         Ok(Self { child, port })
     }
 
-    /// Runs `redis-benchmark` without pipelining with values of 100 bytes: SET and GET a second.
-    pub(crate) async fn benchmark(
+    /// Where it listens.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stores a value by `redis-cli`.
+    pub async fn set(&self, key: &str, value: &str) -> Result<()> {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "set", key, value])
+            .output()
+            .await
+            .context("cannot run redis-cli")?;
+        ensure!(output.status.success(), "redis-cli failed");
+        Ok(())
+    }
+
+    /// Runs `redis-benchmark` without pipelining with values of 100 bytes: SET and GET.
+    pub async fn benchmark(&self, connections: usize, requests: usize) -> Result<(Sample, Sample)> {
+        let tests = ["-d", "100", "-t", "set,get"];
+        let text = self.run(connections, requests, &tests).await?;
+        Ok((sample(&text, "SET")?, sample(&text, "GET")?))
+    }
+
+    /// Runs one command many times by `redis-benchmark`.
+    pub async fn benchmark_command(
         &self,
         connections: usize,
         requests: usize,
-    ) -> Result<(f64, f64)> {
+        command: &[&str],
+    ) -> Result<Sample> {
+        let text = self.run(connections, requests, command).await?;
+        sample(&text, "")
+    }
+
+    async fn run(&self, connections: usize, requests: usize, what: &[&str]) -> Result<String> {
+        let (port, connections) = (self.port.to_string(), connections.to_string());
         let output = Command::new("redis-benchmark")
-            .args([
-                "-p",
-                &self.port.to_string(),
-                "-c",
-                &connections.to_string(),
-                "-n",
-                &requests.to_string(),
-            ])
-            .args(["-d", "100", "-t", "set,get", "--csv"])
+            .args(["-p", &port, "-c", &connections, "-n", &requests.to_string()])
+            .arg("--csv")
+            .args(what)
             .output()
             .await
             .context("cannot run redis-benchmark")?;
         ensure!(output.status.success(), "redis-benchmark failed");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let rate = |test: &str| {
-            text.lines()
-                .find(|line| line.starts_with(&format!("\"{test}\"")))
-                .and_then(|line| {
-                    line.split(',')
-                        .nth(1)?
-                        .trim_matches('"')
-                        .parse::<f64>()
-                        .ok()
-                })
-                .with_context(|| format!("redis-benchmark said nothing of {test}"))
-        };
-        Ok((rate("SET")?, rate("GET")?))
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Ends it.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.child.kill().await.context("cannot end redis-server")
     }
 }
@@ -97,4 +110,23 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<()> {
         }
     }
     anyhow::bail!("redis-server ended before it listened")
+}
+
+/// Reads the line of a test, whose name begins so: rate in the second column, median in the fifth.
+fn sample(text: &str, test: &str) -> Result<Sample> {
+    let line = text
+        .lines()
+        .filter(|line| !line.starts_with("\"test\""))
+        .find(|line| line.starts_with(&format!("\"{test}")))
+        .with_context(|| format!("redis-benchmark said nothing of {test}"))?;
+    // Counted from the end: a command's own text may hold commas.
+    let columns: Vec<&str> = line.rsplit("\",\"").collect();
+    let column = |from_end: usize| {
+        let text = columns.get(from_end).copied().unwrap_or_default();
+        text.trim_matches('"').parse::<f64>()
+    };
+    Ok(Sample {
+        per_second: column(6)?,
+        p50_ms: column(3)?,
+    })
 }

@@ -13,7 +13,10 @@ mod space;
 mod stats;
 mod value;
 
-pub use batch::{Atomicity, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, check_batch, each_item, parse_keys};
+pub use batch::{
+    Atomicity, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_READ_BYTES_MAX, check_batch, each_item,
+    parse_keys,
+};
 pub use change::{
     Append, Bounds, Change, ChangeKind, Changed, Condition, Guard, Increment, Put, Stored, Subject,
 };

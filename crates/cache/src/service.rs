@@ -13,8 +13,8 @@ use self::namespaces::{Namespaces, Rules};
 use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    self, Atomicity, Change, ChangeKind, Changed, Expiry, Guard, Key, Namespace, Put, Read, Reply,
-    Scope, Space, Stats, Stored,
+    self, Atomicity, BATCH_READ_BYTES_MAX, Change, ChangeKind, Changed, Expiry, Guard, Key,
+    Namespace, Put, Read, Reply, Scope, Space, Stats, Stored,
 };
 
 mod changes;
@@ -160,6 +160,8 @@ impl CacheService {
     }
 
     /// Reads many keys at one instant.
+    ///
+    /// Errors: 1007 naming `keys` where their values together pass [`BATCH_READ_BYTES_MAX`].
     pub async fn batch_get(
         &self,
         context: &CallContext,
@@ -171,6 +173,7 @@ impl CacheService {
             .backend
             .get_many(&space, keys, Looking::Reading)
             .await?;
+        check_answer(&reply.answer)?;
         let counters = self.counters.of(&space.scope);
         for read in &mut reply.answer {
             counters.read(read);
@@ -309,4 +312,24 @@ fn stored(changed: Changed) -> Result<Stored, CacheError> {
 fn out_of_order() -> CacheError {
     let fault = std::io::Error::other("the backend answered something else than it was asked");
     CacheError::Invalid(Error::internal(fault))
+}
+
+/// Keeps one answer from holding any number of values. Errors: 1007 naming `keys`.
+fn check_answer(reads: &[Read]) -> Result<(), CacheError> {
+    let bytes = reads
+        .iter()
+        .filter_map(|read| match read {
+            Read::Found(found) => Some(found),
+            Read::KnownAbsent(_) | Read::Absent => None,
+        })
+        .fold(0_usize, |sum, found| {
+            sum.saturating_add(codec::plain_len(&found.value))
+        });
+    if bytes > BATCH_READ_BYTES_MAX {
+        let rule = format!(
+            "name values of {bytes} bytes together, at most {BATCH_READ_BYTES_MAX} are answered; ask for fewer at a time"
+        );
+        return Err(Error::too_large("keys", rule).into());
+    }
+    Ok(())
 }

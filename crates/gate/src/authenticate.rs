@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plinth_core::{
     Caller, CredentialId, CredentialLookup, Error, ErrorCode, Result, TraceContext, Transport,
@@ -13,6 +14,8 @@ use crate::gate::{Gate, RequestMeta, Session};
 
 /// Least time between two notes of a key's use, in milliseconds.
 const TOUCH_EVERY_MS: u64 = 60_000;
+/// How long the directory may take to answer, in milliseconds; after that it counts as away.
+pub(crate) const LOOKUP_MS_MAX: u64 = 1_500;
 /// How long after its last look-up a key is still heard on the health of an instance whose directory is away, in
 /// milliseconds.
 const HEALTH_GRACE_MS: u64 = 600_000;
@@ -131,14 +134,7 @@ impl Gate {
             return Ok(newer);
         }
         let epoch = self.credentials.epoch();
-        let found = self.directory.find(key.id()).await.map_err(|error| {
-            tracing::warn!(error = %error, "the credential directory is away");
-            Error::new(
-                ErrorCode::DependencyUnavailable,
-                "the credential directory is away",
-            )
-            .with_source(error)
-        })?;
+        let found = self.ask_directory(self.directory.find(key.id())).await?;
         let stored = match found {
             CredentialLookup::Found(stored) => stored,
             CredentialLookup::Absent => {
@@ -160,6 +156,34 @@ impl Gate {
         let known = Arc::new(KnownKey::of(*stored, now_ms, epoch, touched_ms));
         self.credentials.remember(key, Arc::clone(&known));
         Ok(known)
+    }
+
+    /// Waits for an answer of the directory, but not for ever. Errors: 1012.
+    pub(crate) async fn ask_directory<T>(
+        &self,
+        question: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let away = || {
+            Error::new(
+                ErrorCode::DependencyUnavailable,
+                "the credential directory is away",
+            )
+        };
+        let patience = Duration::from_millis(LOOKUP_MS_MAX);
+        match tokio::time::timeout(patience, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error, "the credential directory is away");
+                Err(away().with_source(error))
+            }
+            Err(_elapsed) => {
+                tracing::warn!(
+                    after_ms = LOOKUP_MS_MAX,
+                    "the credential directory does not answer"
+                );
+                Err(away())
+            }
+        }
     }
 
     /// Notes the use of a key beside the request: nobody waits for it, and a failure costs a date in a listing.

@@ -74,7 +74,10 @@ impl Gate {
         let (context, _place) = match self.admit(session, operation, &target, deadline).await {
             Ok(admitted) => admitted,
             Err(error) => {
-                if let Some(event) = &event {
+                // A refusal at a limit is counted, not recorded: the log must not grow with a flood.
+                let limited =
+                    [ErrorCode::RateLimited, ErrorCode::Overloaded].contains(&error.code());
+                if let Some(event) = event.as_ref().filter(|_| !limited) {
                     self.record_refusal(event, error.code()).await;
                 }
                 return Err(error);
@@ -99,10 +102,12 @@ impl Gate {
         deadline: Deadline,
     ) -> Result<(CallContext, Option<BulkheadPermit>)> {
         let idempotency_key = idempotency_key(session, operation)?;
-        self.check_permission(session, operation, target).await?;
+        let permitted = self.check_permission(session, operation, target).await;
         let now_ns = self.clock.monotonic_ns();
+        // Also a caller who may not: each such refusal is a record.
         self.limits
             .check_rate(&session.caller.tenant, operation, now_ns)?;
+        permitted?;
         let place = self.limits.enter(operation, target.waiting_ms > 0).await?;
         let context = CallContext {
             caller: session.caller.clone(),
@@ -142,7 +147,8 @@ impl Gate {
             }
         }
         if operation.reach == Reach::Platform {
-            let tenant = self.directory.tenant(&session.caller.tenant).await?;
+            let asked = self.directory.tenant(&session.caller.tenant);
+            let tenant = self.ask_directory(asked).await?;
             if !tenant.is_some_and(|tenant| tenant.platform) {
                 return Err(Error::new(
                     ErrorCode::Forbidden,

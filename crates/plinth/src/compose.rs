@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use plinth_audit::{AuditHandles, AuditLocation, AuditService};
 use plinth_cache::{CacheService, MemoryCache};
-use plinth_core::{MetricSink, SharedClock, SystemClock};
+use plinth_core::{ErrorCode, MetricSink, SharedClock, SystemClock};
 use plinth_database::{DatabaseService, DatabaseSettings};
 use plinth_gate::access::{AccessService, FirstKey};
 use plinth_gate::{Gate, GateParts};
@@ -136,10 +136,15 @@ impl Plinth {
         tasks.spawn(watch.until(stop.clone()));
         let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
         let (gate, access) = open_gate(settings, &handles, control, &audit, traces.clone())?;
-        let first_keys = access
-            .bootstrap()
-            .await
-            .context("cannot create the first keys")?;
+        let first_keys = match access.bootstrap().await {
+            Ok(keys) => keys,
+            // Nothing that is away stops a start. Where there are keys already, nothing is missing.
+            Err(error) if error.code() == ErrorCode::DependencyUnavailable => {
+                tracing::warn!(%error, "the control database is away; if it holds no key yet, start again when it is back");
+                Vec::new()
+            }
+            Err(error) => return Err(error).context("cannot create the first keys"),
+        };
         Ok(Self {
             gate,
             access,

@@ -143,6 +143,20 @@ impl PlaceArguments {
     }
 }
 
+/// The variables of the environment that are settings. Errors: one of them is not UTF-8.
+fn environment() -> Result<Vec<(String, String)>> {
+    std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX))
+        .map(|(name, value)| {
+            let name = name.to_string_lossy().into_owned();
+            match value.into_string() {
+                Ok(value) => Ok((name, value)),
+                Err(_) => bail!("{name}: is not UTF-8"),
+            }
+        })
+        .collect()
+}
+
 impl Settings {
     /// Reads a file, where one is named or the default one exists, and the environment.
     ///
@@ -152,8 +166,7 @@ impl Settings {
         let file = file.or_else(|| default.is_file().then_some(default));
         let text = file.map(read).transpose()?.unwrap_or_default();
         let source = file.map_or_else(|| "settings".to_owned(), |file| file.display().to_string());
-        let environment = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
-        Self::parse(&text, environment).with_context(|| source)
+        Self::parse(&text, environment()?).with_context(|| source)
     }
 
     /// Parses the text of a file, changed by variables of the environment.

@@ -13,6 +13,8 @@ use super::value::Content;
 pub const BATCH_ITEMS_MAX: usize = limits::BATCH_ITEMS_MAX;
 /// Most bytes of keys and values in one batch.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of values that one batch of reads answers, as their writers wrote them.
+pub const BATCH_READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How the changes of one call hang together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,16 +49,24 @@ pub(super) async fn decode(value: &mut Value) -> Result<(), CacheError> {
         return Ok(());
     }
     let encoded = value.bytes.clone();
-    let length = zstd::zstd_safe::get_frame_content_size(&encoded);
-    let length = length
-        .ok()
-        .flatten()
-        .and_then(|length| usize::try_from(length).ok());
-    let length = length.unwrap_or(VALUE_BYTES_MAX).min(VALUE_BYTES_MAX);
+    let length = plain_len(value);
     let plain = apart(length, move || zstd::bulk::decompress(&encoded, length)).await?;
     value.bytes = Bytes::from(plain);
     value.encoding = Encoding::Plain;
     Ok(())
+}
+
+/// How many bytes a value has as the caller wrote it; found out without decoding it.
+pub(super) fn plain_len(value: &Value) -> usize {
+    if value.encoding == Encoding::Plain {
+        return value.bytes.len();
+    }
+    let length = zstd::zstd_safe::get_frame_content_size(&value.bytes);
+    let length = length
+        .ok()
+        .flatten()
+        .and_then(|length| usize::try_from(length).ok());
+    length.unwrap_or(VALUE_BYTES_MAX).min(VALUE_BYTES_MAX)
 }
 
 /// Decodes what a read found.

@@ -194,8 +194,28 @@ fn problem(status: StatusCode, body: &[u8]) -> ClientError {
             details: problem.details,
             trace_id: problem.trace_id,
         },
-        Err(error) => ClientError::malformed(format!("status {status}: {error}")),
+        Err(error) => without_document(status)
+            .unwrap_or_else(|| ClientError::malformed(format!("status {status}: {error}"))),
     }
+}
+
+/// What a status says by itself: a server that takes no more connections, and whatever stands before it, send no document.
+fn without_document(status: StatusCode) -> Option<ClientError> {
+    let (code, outcome) = match status {
+        StatusCode::TOO_MANY_REQUESTS => (ErrorCode::RateLimited, Outcome::NotApplied),
+        StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::Overloaded, Outcome::NotApplied),
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            (ErrorCode::DependencyUnavailable, Outcome::Unknown)
+        }
+        _ => return None,
+    };
+    let message =
+        format!("answered {status} without a reason; it may stand behind something that did");
+    Some(ClientError {
+        retriable: true,
+        outcome,
+        ..ClientError::own(code, message)
+    })
 }
 
 #[cfg(test)]
@@ -219,5 +239,21 @@ mod tests {
         let request = transport.request(Method::GET, &["v1", "a/b", "...", "%2e"]);
         let url = request.build().expect("is built").url().to_string();
         assert_eq!(url, "http://127.0.0.1:9/base/v1/a%2Fb/.../%252e");
+    }
+
+    #[test]
+    fn a_status_without_a_document_says_whether_to_come_back() {
+        for (status, code, outcome) in [
+            (503, 1009, Outcome::NotApplied),
+            (429, 1008, Outcome::NotApplied),
+            (502, 1012, Outcome::Unknown),
+            (504, 1012, Outcome::Unknown),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let error = problem(status, b"<html>");
+            assert_eq!((error.code, error.outcome), (code, outcome));
+            assert!(error.retriable);
+        }
+        assert!(!problem(StatusCode::IM_A_TEAPOT, b"").retriable);
     }
 }

@@ -62,6 +62,7 @@ impl ThriftTransport {
     ) -> Result<T> {
         let mut metainfo = MetaInfo::new();
         metainfo.set_persistent("authorization", self.authorization.clone());
+        metainfo.set_persistent("x-request-timeout-ms", self.timeout_ms.to_string());
         let bound = Duration::from_millis(self.timeout_ms.saturating_add(wait_ms));
         let scoped = METAINFO.scope(RefCell::new(metainfo), call);
         match tokio::time::timeout(bound, scoped).await {

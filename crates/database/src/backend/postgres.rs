@@ -53,9 +53,8 @@ impl PostgresBackend {
             .application_name("plinth")
             .statement_cache_capacity(STATEMENTS_KEPT)
             .disable_statement_logging();
-        if let Some(secret) = secret {
-            options = options.password(secret);
-        }
+        // Always set: without one the process's own PGPASSWORD would go to whichever host the caller named.
+        options = options.password(secret.unwrap_or_default());
         if let Some(authorities) = authorities {
             options = options.ssl_root_cert_from_pem(authorities.into());
         }

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, ObjectName, Query, Select, SetExpr, Statement as Ast, TableFactor, Visit, Visitor,
+    Expr, ObjectName, Query, Select, SetExpr, Statement as Ast, TableFactor, UtilityOption, Visit,
+    Visitor,
 };
 
 use super::functions;
@@ -26,9 +27,15 @@ pub(crate) fn access(ast: &Ast) -> Access {
     match ast {
         Ast::Query(query) => query_access(query),
         Ast::Explain {
-            analyze, statement, ..
+            analyze,
+            statement,
+            options,
+            ..
         } => {
-            if *analyze {
+            // In parentheses PostgreSQL takes it as an option, whatever its value says here.
+            let option = options.iter().flatten();
+            let named = |option: &UtilityOption| option.name.value.eq_ignore_ascii_case("analyze");
+            if *analyze || option.into_iter().any(named) {
                 access(statement)
             } else {
                 Access::Read

@@ -10,6 +10,31 @@ use crate::model::{EngineKind, PARAMS_MAX};
 /// How many leading words are looked at.
 const LEADING_WORDS: usize = 4;
 
+/// Most operators of a statement. A chain of them is a tree as deep as it is long, and who walks or drops that tree needs
+/// as much stack.
+pub(super) const OPERATORS_MAX: usize = 2_000;
+/// Words that join what stands on both sides of them, or before them.
+const OPERATOR_WORDS: [&str; 18] = [
+    "and",
+    "or",
+    "xor",
+    "not",
+    "is",
+    "in",
+    "like",
+    "ilike",
+    "rlike",
+    "regexp",
+    "glob",
+    "match",
+    "between",
+    "collate",
+    "union",
+    "intersect",
+    "except",
+    "div",
+];
+
 /// One pass over the tokens.
 pub(super) struct Scan {
     /// The text between placeholders, without comments and without a final semicolon.
@@ -21,6 +46,7 @@ pub(super) struct Scan {
     /// Inside `CREATE TRIGGER … BEGIN`, whose body holds semicolons: SQLite ends it at `; END`.
     trigger: Trigger,
     ended: bool,
+    operators: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -40,6 +66,7 @@ impl Scan {
             taints: false,
             trigger: Trigger::No,
             ended: false,
+            operators: 0,
         };
         for token in Tokens::new(sql, engine) {
             scan.take(token, engine)?;
@@ -70,6 +97,13 @@ impl Scan {
         }
         if self.ended {
             return Err(more_than_one());
+        }
+        self.operators += usize::from(is_operator(token));
+        if self.operators > OPERATORS_MAX {
+            return Err(Error::too_large(
+                "sql",
+                format!("has more than {OPERATORS_MAX} operators; hand values over as parameters"),
+            ));
         }
         self.taints |= classify::taints(token, engine);
         match token.kind {
@@ -166,5 +200,14 @@ impl Scan {
                 self.push(token.text);
             }
         }
+    }
+}
+
+fn is_operator(token: Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Mark => !matches!(token.text, "," | "." | "(" | ")"),
+        TokenKind::EscapedQuestion => true,
+        TokenKind::Word => OPERATOR_WORDS.iter().any(|word| token.is_word(word)),
+        _ => false,
     }
 }

@@ -257,6 +257,36 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_of_operators_is_bounded_before_it_becomes_a_tree() {
+        use super::super::scan::OPERATORS_MAX;
+        for engine in EngineKind::ALL {
+            for (first, link) in [("1", "+1"), ("1", " or 1"), ("1", " union select 1")] {
+                let chain = |links: usize| format!("select {first}{}", link.repeat(links));
+                parse(&chain(OPERATORS_MAX), engine);
+                let error = Statement::parse(&chain(OPERATORS_MAX + 1), engine).err();
+                let error = error.expect("is refused");
+                assert_eq!(error.violations()[0].field, "sql");
+                // Past every stack, were it parsed.
+                assert!(Statement::parse(&chain(200_000), engine).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_that_runs_its_statement_does_what_the_statement_does() {
+        for (sql, access) in [
+            ("explain delete from t", Access::Read),
+            ("explain analyze delete from t", Access::Write),
+            ("explain (analyze) delete from t", Access::Write),
+            ("explain (analyze, buffers) delete from t", Access::Write),
+            ("explain (costs off) delete from t", Access::Read),
+            ("explain (analyze true) select a from t", Access::Read),
+        ] {
+            assert_eq!(parse(sql, Postgres).access, access, "{sql}");
+        }
+    }
+
+    #[test]
     fn two_statements_are_refused_however_they_are_hidden() {
         for (sql, engine) in [
             ("select 1; select 2", Sqlite),

@@ -76,6 +76,11 @@ impl BodyLimits {
         }
     }
 
+    /// Gives the request's share of the budget back: what is kept of its body is small.
+    pub(crate) fn give_back(&self) {
+        self.held.lock().take();
+    }
+
     /// The same limits and budget for one more request.
     pub(crate) fn for_request(&self) -> Self {
         Self {

@@ -26,7 +26,7 @@ const TURN_MS: u64 = 5_000;
 
 /// Begins to consume. Where the first turn fails, its problem is the answer.
 pub(super) async fn begin(streams: &Streams, request: Request) -> ApiResult<Response> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     // No credential, no reading of the body.
     let session = streams.authenticate(&parts).await?;
     let place = streams.place()?;
@@ -34,8 +34,10 @@ pub(super) async fn begin(streams: &Streams, request: Request) -> ApiResult<Resp
     let ApiJson(request) =
         ApiJson::<ReceiveRequest>::from_request(Request::from_parts(parts.clone(), body), &())
             .await?;
-    // The body's share of the budget goes back: what is kept of it is small.
-    parts.extensions.remove::<crate::extract::BodyLimits>();
+    // What is kept of the body is small.
+    if let Some(limits) = parts.extensions.get::<crate::extract::BodyLimits>() {
+        limits.give_back();
+    }
     let target = Target::resource(queue_resource(&request.queue));
     let queue = &streams.services.queue;
     let call = |context| async move {

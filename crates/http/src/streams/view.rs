@@ -20,11 +20,13 @@ use plinth_core::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Lifetime, Streams, not_a_stream, problem_event, respond, trace_of};
-use crate::extract::{read_body, single};
+use crate::extract::{BodyLimits, read_body, single};
 use crate::problem::{ApiResult, Problem};
 
 /// How long a view rests between two looks, in milliseconds.
 pub(crate) const INTERVAL: HeaderName = HeaderName::from_static("x-live-interval-ms");
+/// Largest body of a question that is asked again and again, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The rest where the caller names none, in milliseconds.
 pub(crate) const INTERVAL_MS_DEFAULT: u64 = 1_000;
 /// The shortest rest, in milliseconds.
@@ -41,6 +43,14 @@ pub(super) async fn begin(streams: &Streams, request: Request, next: Next) -> Ap
     let place = streams.place()?;
     let lifetime = Lifetime::of(&parts);
     let (_, body) = read_body(Request::from_parts(parts.clone(), body)).await?;
+    if body.len() > BODY_BYTES_MAX {
+        let rule = format!("has more than {BODY_BYTES_MAX} bytes, which no live view needs");
+        return Err(Error::too_large("body", rule).into());
+    }
+    // What is kept is small: the share of the budget goes back, and each look takes its own.
+    if let Some(limits) = parts.extensions.get_mut::<BodyLimits>() {
+        limits.give_back();
+    }
     parts.headers.remove(header::ACCEPT);
     parts.headers.remove(INTERVAL);
     let question = Question { parts, body, next };

@@ -35,10 +35,18 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _told = match error.downcast_ref::<ClientError>() {
-        Some(refusal) => tell(&mut stderr, refusal),
+        Some(refusal) => before(&mut stderr, error).and_then(|()| tell(&mut stderr, refusal)),
         None => writeln!(stderr, "error: {error:#}"),
     };
     ExitCode::from(code(error))
+}
+
+/// What was added to a refusal on its way here.
+fn before(stderr: &mut impl std::io::Write, error: &anyhow::Error) -> std::io::Result<()> {
+    for cause in error.chain().take_while(|cause| !cause.is::<ClientError>()) {
+        writeln!(stderr, "{cause}:")?;
+    }
+    Ok(())
 }
 
 fn tell(stderr: &mut impl std::io::Write, error: &ClientError) -> std::io::Result<()> {

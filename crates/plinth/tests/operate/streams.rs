@@ -321,6 +321,12 @@ async fn what_cannot_be_followed_is_refused_by_name() {
                 .header("x-live-interval-ms", "99"),
             (400, 1001, "x-live-interval-ms"),
         ),
+        (
+            http()
+                .post(url("/v1/cache/n/batch-get"))
+                .json(&json!({"keys": ["k"], "pad": "x".repeat(64 * 1024)})),
+            (413, 1007, "body"),
+        ),
         (http().get(url("/v1/queue/queues/absent")), (404, 1004, "")),
     ];
     for (request, (status, code, field)) in cases {

@@ -32,6 +32,10 @@ pub const BATCH_ITEMS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// Most messages of one receive.
 pub const RECEIVE_MAX: i32 = 256;
+/// Copies that one publish stores: one for each queue that takes a message.
+pub const COPIES_MAX: usize = 20_000;
+/// Bytes of bodies that one publish stores, all copies together.
+pub const COPIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bodies and headers in one reply of receive or peek, in bytes; the first message is always given.
 pub const REPLY_BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// Shortest lease, in milliseconds.

@@ -27,6 +27,7 @@ impl QueueService {
             .inner
             .routed(context, &request.message)
             .map_err(|error| Error::from(error).in_field("message"))?;
+        check_copies("message", std::slice::from_ref(&message))?;
         let batch = PublishBatch {
             tenant: context.caller.tenant.clone(),
             messages: vec![message],
@@ -59,6 +60,7 @@ impl QueueService {
                     .map_err(|error| in_place(error, index))
             })
             .collect::<Result<Vec<_>, Error>>()?;
+        check_copies("messages", &messages)?;
         let batch = PublishBatch {
             tenant: context.caller.tenant.clone(),
             messages,
@@ -93,6 +95,27 @@ impl Inner {
             queues,
         })
     }
+}
+
+/// Each queue that takes a message gets a copy of its own, and all copies of a publish are written in one commit.
+///
+/// Errors: 1007 naming the field.
+fn check_copies(field: &str, messages: &[RoutedMessage]) -> Result<(), Error> {
+    let (mut copies, mut bytes) = (0_usize, 0_usize);
+    for routed in messages {
+        let count = routed.queues.len();
+        copies = copies.saturating_add(count);
+        bytes = bytes.saturating_add(routed.message.body.len().saturating_mul(count));
+    }
+    if copies > limits::COPIES_MAX || bytes > limits::COPIES_BYTES_MAX {
+        let rule = format!(
+            "would be stored as {copies} copies of {bytes} bytes together, at most {} and {} are; publish fewer at a time",
+            limits::COPIES_MAX,
+            limits::COPIES_BYTES_MAX
+        );
+        return Err(Error::too_large(field, rule));
+    }
+    Ok(())
 }
 
 fn check_batch(request: &PublishBatchRequest) -> Result<(), Error> {

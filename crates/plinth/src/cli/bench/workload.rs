@@ -14,8 +14,8 @@ const NAME: &str = "plinth-bench";
 const METRIC: &str = "bench_calls_total";
 /// Keys that are read and written.
 const KEYS: u64 = 1_000;
-/// How long an entry lives that is left behind by a run that was killed, in milliseconds.
-const TTL_MS: i64 = 600_000;
+/// How long an entry lives that is left behind by a run that was killed, in milliseconds: longer than a run may take.
+const TTL_MS: i64 = 2 * 3_600_000;
 /// Messages of one publish when a queue is filled.
 const FILL_BATCH: u64 = 500;
 /// Bytes of one publish when a queue is filled.
