@@ -23,6 +23,7 @@ use crate::model::{
 };
 
 pub mod memory;
+pub mod redis;
 
 /// A store of expiring, versioned values. Every backend passes the suite in `tests/contract`.
 #[async_trait]
@@ -131,6 +132,8 @@ pub enum Capability {
     Quotas,
     /// Change keys of a namespace that is spread over nodes in one step.
     AtomicAcrossNodes,
+    /// Spread a namespace over nodes.
+    Spread,
 }
 
 impl Capability {
@@ -145,6 +148,7 @@ impl Capability {
         Self::Append,
         Self::Quotas,
         Self::AtomicAcrossNodes,
+        Self::Spread,
     ];
 
     /// The word for people and errors.
@@ -160,6 +164,7 @@ impl Capability {
             Self::Append => "append",
             Self::Quotas => "quotas",
             Self::AtomicAcrossNodes => "atomic batches of a spread namespace",
+            Self::Spread => "namespaces spread over nodes",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in the cache.
 
-use plinth_core::{Error, ErrorCode};
+use plinth_core::{Error, ErrorCode, Outcome};
 
 use crate::backend::Capability;
 
@@ -44,6 +44,16 @@ pub enum CacheError {
         /// The limit.
         max: usize,
     },
+    /// The engine behind the backend cannot be reached, or refused.
+    #[error("{}: {cause}", fault.as_str())]
+    Engine {
+        /// What is the matter.
+        fault: EngineFault,
+        /// What is known of the effect.
+        outcome: Outcome,
+        /// The cause, for the log.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The backend cannot do it.
     #[error("the {backend} backend cannot do {}", capability.as_str())]
     Unsupported {
@@ -52,6 +62,42 @@ pub enum CacheError {
         /// What it cannot do.
         capability: Capability,
     },
+}
+
+/// What is the matter with the engine behind a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineFault {
+    /// It cannot be reached, or its answer did not come.
+    Away,
+    /// Too many commands wait for it.
+    Overloaded,
+    /// Its memory is full.
+    Full,
+    /// It takes no writes now: it is a replica, loads its data, or cannot save.
+    Unready,
+    /// It refused what it should not refuse, or answered what was not asked.
+    Failed,
+}
+
+impl EngineFault {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "the cache's engine cannot be reached",
+            Self::Overloaded => "too many commands wait for the cache's engine",
+            Self::Full => "the memory of the cache's engine is full",
+            Self::Unready => "the cache's engine takes no writes now",
+            Self::Failed => "the cache's engine refused the command",
+        }
+    }
+
+    const fn code(self) -> ErrorCode {
+        match self {
+            Self::Away => ErrorCode::CacheConnection,
+            Self::Overloaded | Self::Full => ErrorCode::Overloaded,
+            Self::Unready => ErrorCode::DependencyUnavailable,
+            Self::Failed => ErrorCode::CacheOperation,
+        }
+    }
 }
 
 /// Why a change of one key was refused.
@@ -151,6 +197,13 @@ impl From<CacheError> for Error {
                 "fence.name",
                 format!("is one too many: the namespace already holds {max} fences"),
             ),
+            CacheError::Engine { fault, outcome, cause } => {
+                let error = Self::new(fault.code(), fault.as_str()).with_source(cause);
+                match outcome {
+                    Outcome::Unknown => error.outcome_unknown(),
+                    Outcome::NotApplied => error,
+                }
+            }
             CacheError::Unsupported { backend, capability } => Self::unsupported(format!(
                 "the {backend} backend of the cache cannot do {}",
                 capability.as_str()

@@ -6,7 +6,8 @@
 //!
 //! **On failure.** A refused request changes nothing (`outcome = not_applied`). The embedded backend holds its values in
 //! memory: a restart begins empty, and under memory pressure the least frequently used entries go first. A cache answer may
-//! therefore be absent at any time, but it never differs from what was stored last.
+//! therefore be absent at any time, but it never differs from what was stored last. The Redis backend ([`RedisCache`]) fails
+//! fast while Redis is away; a write whose answer was cut is `outcome = unknown`.
 //!
 //! **Limits.** See [`model`]: key, value, batch and expiry limits; [`CacheSettings`] bounds memory and namespaces.
 
@@ -14,7 +15,10 @@ pub mod backend;
 mod error;
 pub mod model;
 mod service;
+mod settings;
 
-pub use backend::memory::{CacheSettings, MemoryCache};
-pub use error::{CacheError, Refusal};
+pub use backend::memory::MemoryCache;
+pub use backend::redis::{EngineClock, RedisCache};
+pub use error::{CacheError, EngineFault, Refusal};
 pub use service::{CacheService, ItemResults};
+pub use settings::{CacheBackendKind, CacheSettings, KEY_PREFIX_BYTES_MAX};

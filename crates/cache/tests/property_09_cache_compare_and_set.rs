@@ -15,7 +15,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 
-use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::Condition;
 use proptest::prelude::*;
 
@@ -33,7 +32,7 @@ fn client(rig: &Rig, start: &Barrier, attempts: usize) -> Vec<(i64, u64)> {
             (Condition::Version(found.version), u64::from_be_bytes(bytes))
         });
         let next = put("n", &(number + 1).to_be_bytes(), None, condition);
-        let outcome = block_on(rig.memory.apply(&space, vec![next], ALL));
+        let outcome = block_on(rig.backend.apply(&space, vec![next], ALL));
         if let Ok(reply) = outcome {
             let changed = reply.answer[0].as_ref().expect("stored");
             stored.push((version(changed), number + 1));
@@ -42,24 +41,43 @@ fn client(rig: &Rig, start: &Barrier, attempts: usize) -> Vec<(i64, u64)> {
     stored
 }
 
+fn check(rig: Rig, clients: usize, attempts: usize) -> Result<(), TestCaseError> {
+    let rig = Arc::new(rig);
+    let start = Barrier::new(clients);
+    let histories: Vec<Vec<(i64, u64)>> = std::thread::scope(|threads| {
+        let running: Vec<_> = (0..clients)
+            .map(|_| threads.spawn(|| client(&rig, &start, attempts)))
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().expect("joins"))
+            .collect()
+    });
+    let successes: usize = histories.iter().map(Vec::len).sum();
+    let by_version: BTreeMap<i64, u64> = histories.into_iter().flatten().collect();
+    prop_assert_eq!(by_version.len(), successes, "a version was given twice");
+    let numbers: Vec<u64> = by_version.into_values().collect();
+    let serial: Vec<u64> = (1..).take(successes).collect();
+    prop_assert_eq!(numbers, serial);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn concurrent_compare_and_sets_equal_a_serial_order(clients in 2_usize..6, attempts in 1_usize..300) {
-        let rig = Arc::new(memory(64 * 1024 * 1024));
-        let start = Barrier::new(clients);
-        let histories: Vec<Vec<(i64, u64)>> = std::thread::scope(|threads| {
-            let running: Vec<_> = (0..clients)
-                .map(|_| threads.spawn(|| client(&rig, &start, attempts)))
-                .collect();
-            running.into_iter().map(|thread| thread.join().expect("joins")).collect()
-        });
-        let successes: usize = histories.iter().map(Vec::len).sum();
-        let by_version: BTreeMap<i64, u64> = histories.into_iter().flatten().collect();
-        prop_assert_eq!(by_version.len(), successes, "a version was given twice");
-        let numbers: Vec<u64> = by_version.into_values().collect();
-        let serial: Vec<u64> = (1..).take(successes).collect();
-        prop_assert_eq!(numbers, serial);
+        check(memory(64 * 1024 * 1024), clients, attempts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn concurrent_compare_and_sets_in_redis_equal_a_serial_order(clients in 2_usize..6, attempts in 1_usize..100) {
+        for (_, rig) in redis_backends() {
+            check(rig, clients, attempts)?;
+        }
     }
 }

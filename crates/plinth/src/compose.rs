@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use plinth_audit::{AuditHandles, AuditLocation, AuditService};
-use plinth_cache::{CacheService, MemoryCache};
-use plinth_core::{ErrorCode, MetricSink, SharedClock, SystemClock};
+use plinth_cache::CacheService;
+use plinth_core::{MetricSink, SharedClock, SystemClock};
 use plinth_database::{DatabaseService, DatabaseSettings};
 use plinth_gate::access::{AccessService, FirstKey};
 use plinth_gate::{Gate, GateParts};
@@ -23,9 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::data_dir::DataDir;
+use crate::redis;
 use crate::settings::Settings;
 use crate::traces::Traces;
 use crate::watch::{Watch, WatchedFile};
+
+mod cache;
+mod keys;
 
 /// The file of the control plane.
 const CONTROL_FILE: &str = "control.db";
@@ -110,16 +114,15 @@ impl Plinth {
         let control = open_control(settings, place, keeping, &handles).await?;
         let definitions: Arc<dyn Definitions> = Arc::clone(&control) as _;
         let audit = open_audit(settings, place, keeping, &handles).await?;
-        let memory = MemoryCache::new(&settings.cache, Arc::clone(&handles.clock));
-        tasks.spawn(Arc::clone(&memory).sweep_until(stop.clone()));
-        let cache = Arc::new(CacheService::new(
-            memory,
-            Arc::clone(&definitions),
-            Arc::clone(&handles.clock),
-        ));
-        cache.load_definitions().await;
-        tasks.spawn(Arc::clone(&cache).follow_definitions(stop.clone()));
-        handles.health.component("cache").up();
+        let link = redis::open(settings)?;
+        let cache = cache::open_cache(
+            settings,
+            &handles,
+            link.as_ref(),
+            &definitions,
+            (&tasks, &stop),
+        )
+        .await?;
         let (queue, queue_writes) =
             open_queue(settings, place, keeping, &handles, &definitions).await?;
         let (monitor, monitor_writes) =
@@ -134,17 +137,13 @@ impl Plinth {
         written.extend(lock_writes.map(|writes| ("lock", LOCK_FILE, writes)));
         let watch = watch(settings, place, keeping, &handles, &control, written)?;
         tasks.spawn(watch.until(stop.clone()));
+        if let Some(link) = link {
+            let watch = redis::watch(link, settings, &handles.health, handles.sink());
+            tasks.spawn(watch.until(stop.clone()));
+        }
         let traces = Traces::start(&settings.trace, &handles.clock, &handles.sink())?;
         let (gate, access) = open_gate(settings, &handles, control, &audit, traces.clone())?;
-        let first_keys = match access.bootstrap().await {
-            Ok(keys) => keys,
-            // Nothing that is away stops a start. Where there are keys already, nothing is missing.
-            Err(error) if error.code() == ErrorCode::DependencyUnavailable => {
-                tracing::warn!(%error, "the control database is away; if it holds no key yet, start again when it is back");
-                Vec::new()
-            }
-            Err(error) => return Err(error).context("cannot create the first keys"),
-        };
+        let first_keys = keys::first(&access).await?;
         Ok(Self {
             gate,
             access,

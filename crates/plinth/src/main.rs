@@ -4,6 +4,7 @@ mod cli;
 mod compose;
 mod data_dir;
 mod logs;
+mod redis;
 mod serve;
 mod settings;
 mod traces;

@@ -12,6 +12,7 @@ use plinth_http::HttpSettings;
 use plinth_lock::LockSettings;
 use plinth_monitor::MonitorSettings;
 use plinth_outbound::OutboundSettings;
+use plinth_redis_link::RedisSettings;
 use plinth_rpc::RpcSettings;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) database: DatabaseFiles,
     /// The locks.
     pub(crate) lock: LockSettings,
+    /// The Redis that blocks may stand on.
+    pub(crate) redis: RedisSettings,
     /// Calls that leave the process: webhooks.
     pub(crate) outbound: OutboundSettings,
     /// The log of the process.
@@ -78,6 +81,7 @@ impl Default for Settings {
             audit: AuditSettings::default(),
             database: DatabaseFiles::default(),
             lock: LockSettings::default(),
+            redis: RedisSettings::default(),
             outbound: OutboundSettings::default(),
             log: LogSettings::default(),
             trace: TraceSettings::default(),
@@ -186,6 +190,8 @@ impl Settings {
 
     fn validate(&self) -> Result<()> {
         self.gate.validate()?;
+        self.cache.validate()?;
+        crate::redis::check(self)?;
         self.monitor.validate()?;
         self.audit.check()?;
         self.thrift.validate()?;
@@ -331,6 +337,8 @@ mod tests {
         assert!(refusal("[cache]\nbytes_max = \"many\"").starts_with("cache.bytes_max: "));
         assert!(refusal("[log]\nfilter = \"a=b=c\"").contains("log.filter"));
         assert!(refusal("[control]\nurl = \"oracle://x\"").contains("control.url"));
+        assert!(refusal("[cache]\nbackend = \"redis\"").contains("redis.url"));
+        assert!(refusal("[redis]\nurl = \"http://x\"").contains("redis.url"));
         assert!(refusal("[[[").contains("TOML"));
     }
 

@@ -1,16 +1,26 @@
 //! The table of scenarios over both transports of a real server.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a broken fixture must fail the test, which says what it ran"
+)]
+
 use std::path::Path;
 
 use plinth_testkit::process::{Server, ServerOptions};
+use plinth_testkit::redis::{RedisProcess, is_installed};
 use plinth_testkit::scenarios::{self, Rig};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn both_transports_tell_the_same() {
+/// Runs the scenarios whose name begins with a word, on a server with settings of its own.
+async fn check(settings: &[(&str, &str)], block: &str) {
     let binary = Path::new(env!("CARGO_BIN_EXE_plinth"));
-    let server = Server::start(binary, &ServerOptions::default())
-        .await
-        .expect("starts");
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let options = ServerOptions {
+        settings: settings.iter().map(owned).collect(),
+        ..ServerOptions::default()
+    };
+    let server = Server::start(binary, &options).await.expect("starts");
     let key = server.first_key().expect("a first key").to_owned();
     let [http, thrift] = server.clients(&key).expect("clients");
     let addresses = (
@@ -22,7 +32,8 @@ async fn both_transports_tell_the_same() {
         transport,
         addresses: addresses.clone(),
     });
-    let table = scenarios::all();
+    let mut table = scenarios::all();
+    table.retain(|scenario| scenario.name.starts_with(block));
     let mut failures = Vec::new();
     for scenario in &table {
         for rig in &rigs {
@@ -32,6 +43,26 @@ async fn both_transports_tell_the_same() {
         }
     }
     println!("{} scenarios over {} transports", table.len(), rigs.len());
+    assert!(!table.is_empty(), "no scenario of {block}");
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     server.stop().await.expect("ends well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_transports_tell_the_same() {
+    check(&[], "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_tells_the_same_on_redis() {
+    if !is_installed() {
+        return;
+    }
+    let redis = RedisProcess::start("").await.expect("starts");
+    let url = redis.url();
+    let settings = [
+        ("PLINTH__CACHE__BACKEND", "redis"),
+        ("PLINTH__REDIS__URL", url.as_str()),
+    ];
+    check(&settings, "cache: ").await;
 }

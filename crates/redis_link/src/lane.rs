@@ -10,7 +10,7 @@ use crate::error::LinkError;
 use crate::gauges::Gauges;
 use crate::settings::Address;
 use crate::supervise::{Task, wait};
-use crate::wire::{Dialer, Role, ServerInfo, Wire, identify, ping, role_of};
+use crate::wire::{Closed, Dialer, Role, ServerInfo, Wire, identify, ping, role_of};
 
 /// How lanes behave.
 pub(crate) struct LaneRules {
@@ -32,9 +32,15 @@ pub(crate) struct Live {
     pub(crate) server: Arc<ServerInfo>,
     pub(crate) address: Arc<Address>,
     suspicion: Arc<Notify>,
+    closed: Closed,
 }
 
 impl Live {
+    /// Whether the connection is closed already, which the lane is about to notice: nothing can be sent on it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_set()
+    }
+
     /// Makes the lane connect anew: the server is not what it was.
     pub(crate) fn suspect(&self) {
         self.suspicion.notify_one();
@@ -144,6 +150,7 @@ async fn hold(
         server: Arc::new(server),
         address: Arc::new(address.clone()),
         suspicion: Arc::clone(&suspicion),
+        closed: wire.closed.clone(),
     }));
     let connection = wire.connection.clone();
     let beating = async {

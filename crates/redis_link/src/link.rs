@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plinth_core::{Error, Result as CoreResult};
+use plinth_core::{Error, Outcome, Result as CoreResult};
 use plinth_resilience::Backoff;
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -188,7 +188,9 @@ impl RedisLink {
             let refused = match answered {
                 Err(LinkError::Refused { refusal, text }) => (refusal, text),
                 Err(error) => {
-                    self.rules.gauges.unknown();
+                    if error.outcome() == Outcome::Unknown {
+                        self.rules.gauges.unknown();
+                    }
                     return Err(error);
                 }
                 Ok(answers) => return Ok(answers),
@@ -327,6 +329,12 @@ enum Next {
 
 /// Tells a server what to do and takes its answers; the first refusal refuses all.
 async fn told(live: &Live, call: &Call<'_>, asking: bool) -> Result<Vec<Value>, LinkError> {
+    if live.is_closed() {
+        return Err(LinkError::not_connected(format!(
+            "{}: it was closed",
+            live.address
+        )));
+    }
     if asking {
         return told_asking(live, call).await;
     }

@@ -46,7 +46,8 @@ impl Server {
         lanes
             .take(self.lanes.len())
             .find_map(|lane| match lane.state() {
-                LaneState::Up(live) => Some(live),
+                LaneState::Up(live) if !live.is_closed() => Some(live),
+                LaneState::Up(_) => None,
                 LaneState::Beginning | LaneState::Down(_) => None,
             })
     }

@@ -1,6 +1,7 @@
 //! One connection: TCP, TLS, credentials, and what the server says of itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plinth_core::{Error, Result};
@@ -68,6 +69,26 @@ pub(crate) enum Role {
 pub(crate) struct Wire {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Task,
+    pub(crate) closed: Closed,
+}
+
+/// Whether a connection's task has ended: from then on nothing is sent on it.
+#[derive(Clone, Default)]
+pub(crate) struct Closed(Arc<AtomicBool>);
+
+impl Closed {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Says so when the task ends, however it does.
+struct ClosesWhenDropped(Closed);
+
+impl Drop for ClosesWhenDropped {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Release);
+    }
 }
 
 impl Dialer {
@@ -136,9 +157,16 @@ impl Dialer {
             MultiplexedConnection::new_with_config(&self.info, stream, config)
                 .await
                 .map_err(|error| LinkError::not_connected(format!("{address}: {error}")))?;
+        let closed = Closed::default();
+        let closes = ClosesWhenDropped(closed.clone());
+        let driving = async move {
+            let _closes = closes;
+            driver.await;
+        };
         Ok(Wire {
             connection,
-            driver: Task::spawn(driver),
+            driver: Task::spawn(driving),
+            closed,
         })
     }
 

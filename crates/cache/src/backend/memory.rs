@@ -17,7 +17,6 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use plinth_core::{Fence, SharedClock};
 use rand::Rng as _;
-use serde::{Deserialize, Serialize};
 
 use self::leases::Leases;
 use self::namespaces::{NamespaceState, Namespaces};
@@ -28,6 +27,7 @@ use crate::model::{
     BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeasedRead, Quota, Read, Reply,
     Scan, Scanned, Space, Tags,
 };
+use crate::settings::CacheSettings;
 
 mod apply;
 mod entry;
@@ -54,43 +54,6 @@ const SWEEP_INTERVAL_MS: u64 = 100;
 const EVICTIONS_PER_CALL_MAX: usize = 100_000;
 /// Most leases that are open at one time.
 const LEASES_MAX: usize = 100_000;
-
-/// Settings of the embedded cache.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CacheSettings {
-    /// Memory bound of keys, values and bookkeeping, in bytes.
-    pub bytes_max: u64,
-    /// Most namespaces of all tenants together.
-    pub namespaces_max: usize,
-    /// Most keys of one tenant in all its namespaces; 0 is no limit of its own.
-    pub tenant_keys_max: u64,
-    /// Most bytes of one tenant in all its namespaces; 0 is no limit of its own.
-    pub tenant_bytes_max: u64,
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self {
-            bytes_max: 256 * 1024 * 1024,
-            namespaces_max: 10_000,
-            tenant_keys_max: 0,
-            tenant_bytes_max: 0,
-        }
-    }
-}
-
-impl CacheSettings {
-    const fn tenant_quota(&self) -> Quota {
-        const fn limit(max: u64) -> Option<u64> {
-            if max == 0 { None } else { Some(max) }
-        }
-        Quota {
-            keys_max: limit(self.tenant_keys_max),
-            bytes_max: limit(self.tenant_bytes_max),
-        }
-    }
-}
 
 /// The embedded cache.
 pub struct MemoryCache {

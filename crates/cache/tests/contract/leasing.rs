@@ -237,7 +237,7 @@ async fn open_leases_are_limited() {
     assert!(matches!(error, CacheError::Crowded { .. }));
     assert_eq!(Error::from(error).code(), ErrorCode::Overloaded);
     rig.clock.advance_ms(1_000);
-    rig.memory.sweep();
+    rig.memory().sweep();
     granted(&rig, &space).await;
 }
 

@@ -253,10 +253,10 @@ async fn memory_stays_inside_its_bound_and_hot_keys_survive() {
         let change = put(&format!("cold{index}"), &[7; 500], None, Condition::Always);
         apply(&rig, &space, change).await.expect("stores");
         read(&rig, &space, &format!("hot{}", index % 50)).await;
-        assert!(rig.memory.bytes() <= bytes_max);
+        assert!(rig.memory().bytes() <= bytes_max);
     }
     let stats = rig.backend.stats(&space).await.expect("counts");
-    assert_eq!(stats.bytes, rig.memory.bytes());
+    assert_eq!(stats.bytes, rig.memory().bytes());
     assert!(stats.evicted > 15_000);
     let mut survivors = 0;
     for index in 0..50 {
@@ -280,7 +280,7 @@ async fn the_sweeper_frees_what_nobody_reads_again() {
         .expect("stores");
     }
     rig.clock.advance_ms(10);
-    rig.memory.sweep();
+    rig.memory().sweep();
     let stats = rig.backend.stats(&space).await.expect("counts");
     assert_eq!((stats.keys, stats.expired), (2_500, 2_500));
 }

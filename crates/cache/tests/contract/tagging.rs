@@ -170,21 +170,24 @@ async fn the_sweeper_frees_what_a_clear_or_an_invalidation_left() {
             .await
             .expect("stores");
     }
-    let with_tag = rig.memory.bytes();
+    let with_tag = rig.memory().bytes();
     rig.backend
         .invalidate_tags(&space, tags(&["x"]), None)
         .await
         .expect("invalidates");
-    rig.memory.sweep();
-    assert!(rig.memory.bytes() < with_tag / 100, "only the tag is left");
+    rig.memory().sweep();
+    assert!(
+        rig.memory().bytes() < with_tag / 100,
+        "only the tag is left"
+    );
     for index in 0..300 {
         let change = put(&format!("k{index}"), b"v", None, Condition::Always);
         apply(&rig, &space, change).await.expect("stores");
     }
     rig.backend.clear(&space, None).await.expect("clears");
-    rig.memory.sweep();
-    rig.memory.sweep();
-    assert_eq!(rig.memory.bytes(), 0, "nothing of the old number is left");
+    rig.memory().sweep();
+    rig.memory().sweep();
+    assert_eq!(rig.memory().bytes(), 0, "nothing of the old number is left");
 }
 
 #[test]

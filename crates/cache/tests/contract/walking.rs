@@ -118,7 +118,7 @@ async fn a_place_that_no_walk_returned_is_refused() {
             place: Some(ScanPlace(text.to_owned())),
             limit: ScanLimit::parse(None).expect("a limit"),
         };
-        let refused = rig.memory.scan(&space("shop", "orders"), scan).await;
+        let refused = rig.memory().scan(&space("shop", "orders"), scan).await;
         let refused = Error::from(refused.expect_err("is refused"));
         assert_eq!(refused.violations()[0].field, "cursor", "{text}");
     }
@@ -193,5 +193,5 @@ async fn bytes_are_held_to_the_quotas_of_namespace_and_tenant() {
         .await
         .expect("deletes");
     apply(&rig, &large, change()).await.expect("has room now");
-    assert_eq!(rig.memory.stats(&small).await.expect("counts").bytes, 0);
+    assert_eq!(rig.memory().stats(&small).await.expect("counts").bytes, 0);
 }

@@ -5,21 +5,41 @@
 )]
 #![expect(dead_code, reason = "each suite uses a part")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use plinth_cache::backend::{CacheBackend, Looking};
 use plinth_cache::model::{
     Atomicity, Change, ChangeKind, Changed, Condition, Content, Guard, Key, Life, Namespace,
     Policy, Put, Read, Scope, Space, Stored, Tags, Ttl, Value,
 };
-use plinth_cache::{CacheError, CacheSettings, MemoryCache};
-use plinth_core::{ManualClock, TenantId, TimestampMs};
+use plinth_cache::{CacheError, CacheSettings, EngineClock, MemoryCache, RedisCache};
+use plinth_core::{ManualClock, SharedClock, TenantId, TimestampMs};
+use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
+use plinth_testkit::services::{
+    REDIS_CLUSTER_VARIABLE, REDIS_SENTINEL_VARIABLE, REDIS_VARIABLE, service_url,
+};
 
 /// A backend on a clock that the test moves.
 pub(crate) struct Rig {
     pub(crate) backend: Arc<dyn CacheBackend>,
-    pub(crate) memory: Arc<MemoryCache>,
     pub(crate) clock: Arc<ManualClock>,
+    memory: Option<Arc<MemoryCache>>,
+}
+
+impl Rig {
+    /// The embedded backend, of a rig that [`memory`] made.
+    pub(crate) fn memory(&self) -> &MemoryCache {
+        self.memory
+            .as_deref()
+            .expect("a rig of the embedded backend")
+    }
+
+    /// Frees what nobody can read any more, where that is a task's and not the engine's own.
+    pub(crate) fn sweep(&self) {
+        if let Some(memory) = &self.memory {
+            memory.sweep();
+        }
+    }
 }
 
 /// The embedded backend with a memory bound.
@@ -37,14 +57,62 @@ pub(crate) fn memory_with(settings: &CacheSettings) -> Rig {
     let memory = MemoryCache::new(settings, clock.clone());
     Rig {
         backend: memory.clone(),
-        memory,
+        memory: Some(memory),
         clock,
     }
 }
 
+/// The Redis backend on a server of the tests' services, under keys of its own and on a clock that the test moves. To be
+/// called inside a runtime.
+fn redis(url: &str) -> Rig {
+    let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
+    let engine_clock = EngineClock::Given(clock.clone());
+    Rig {
+        backend: redis_cache(url, engine_clock, clock.clone()),
+        memory: None,
+        clock,
+    }
+}
+
+/// The Redis backend under keys of its own.
+pub(crate) fn redis_cache(
+    url: &str,
+    engine_clock: EngineClock,
+    clock: SharedClock,
+) -> Arc<RedisCache> {
+    let settings = RedisSettings {
+        url: RedisUrl::new(url),
+        connections: 1,
+        command_timeout_ms: 10_000,
+        heartbeat_ms: 10_000,
+        ..RedisSettings::default()
+    };
+    let link = RedisLink::start(&settings).expect("starts");
+    let key_prefix = format!("test-{}", rand::random::<u64>());
+    RedisCache::new(link, &key_prefix, engine_clock, clock)
+}
+
+/// Every deployment of Redis that the services of the tests offer, by name.
+pub(crate) fn redis_urls() -> Vec<(&'static str, String)> {
+    [
+        ("redis", REDIS_VARIABLE),
+        ("sentinel", REDIS_SENTINEL_VARIABLE),
+        ("cluster", REDIS_CLUSTER_VARIABLE),
+    ]
+    .into_iter()
+    .filter_map(|(name, variable)| Some((name, service_url(variable)?)))
+    .collect()
+}
+
 /// Every backend under the contract, by name.
 pub(crate) fn backends() -> Vec<(&'static str, Rig)> {
-    vec![("memory", memory(64 * 1024 * 1024))]
+    let mut rigs = memory_backends();
+    rigs.extend(
+        redis_urls()
+            .into_iter()
+            .map(|(name, url)| (name, redis(&url))),
+    );
+    rigs
 }
 
 pub(crate) fn space(tenant: &str, namespace: &str) -> Space {
@@ -183,11 +251,30 @@ pub(crate) fn version(changed: &Changed) -> i64 {
     stored(changed).version
 }
 
-/// Runs a future on a runtime of its own, for property tests.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
+/// The runtime of property tests, which keeps the connections to Redis between two of their steps.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(future)
+});
+
+/// Runs a future, for property tests.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
+}
+
+/// The Redis backends under the contract, for property tests.
+pub(crate) fn redis_backends() -> Vec<(&'static str, Rig)> {
+    let _inside = RUNTIME.enter();
+    redis_urls()
+        .into_iter()
+        .map(|(name, url)| (name, redis(&url)))
+        .collect()
+}
+
+/// The embedded backend alone, for property tests.
+pub(crate) fn memory_backends() -> Vec<(&'static str, Rig)> {
+    vec![("memory", memory(64 * 1024 * 1024))]
 }

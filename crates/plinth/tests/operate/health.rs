@@ -16,7 +16,10 @@ const TURN_MS_MAX: u64 = 2_500;
 const ASK_EVERY_MS: u64 = 20;
 
 /// Asks until the answer is as expected, and says how long that took.
-async fn turns<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) -> Duration {
+pub(crate) async fn turns<F: Future<Output = bool>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> Duration {
     let began = Instant::now();
     while !ask().await {
         let bound = Duration::from_millis(TURN_MS_MAX);

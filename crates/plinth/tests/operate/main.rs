@@ -14,6 +14,7 @@ mod health;
 mod lock_run;
 mod log_levels;
 mod recovery;
+mod redis;
 mod separation;
 mod streams;
 mod tool;

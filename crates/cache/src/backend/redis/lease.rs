@@ -1,0 +1,111 @@
+//! Leases.
+
+use std::time::Duration;
+
+use plinth_redis_link::Answer;
+
+use super::area::Area;
+use super::fault::{Kind, strange, unread};
+use super::look::judged;
+use super::{RedisCache, scripts};
+use crate::backend::Looking;
+use crate::error::CacheError;
+use crate::model::{Freshness, Key, LeaseMs, LeaseState, LeaseToken, LeasedRead, Read};
+
+/// The first pause between two looks at a lease, in milliseconds; doubles with each.
+const LOOK_EVERY_MS_MIN: u64 = 5;
+/// The longest.
+const LOOK_EVERY_MS_MAX: u64 = 50;
+
+impl RedisCache {
+    pub(super) async fn read_or_lease(
+        &self,
+        area: &Area,
+        key: &Key,
+        lease: LeaseMs,
+    ) -> Result<LeasedRead, CacheError> {
+        // Most callers find a fresh value, which a server that takes no writes can still tell.
+        let seen = self
+            .look(area, std::slice::from_ref(key), Looking::Reading)
+            .await?
+            .pop();
+        let needed = match &seen {
+            Some(Read::Found(found)) => found.freshness() == Freshness::Stale,
+            Some(Read::KnownAbsent(_)) => false,
+            Some(Read::Absent) | None => true,
+        };
+        if !needed {
+            return Ok(LeasedRead {
+                read: seen.unwrap_or(Read::Absent),
+                lease: LeaseState::NotNeeded,
+            });
+        }
+        let lease_ms = lease.get().to_string();
+        let args = [key.as_str().as_bytes(), lease_ms.as_bytes()];
+        let answer = self
+            .eval(area, &scripts::LEASE, Kind::Writes, &args)
+            .await?;
+        let mut answer = Answer::of(answer).map_err(unread)?;
+        let now_ms = answer.integer().map_err(unread)?;
+        let read = judged(answer.bytes().map_err(unread)?, now_ms)?;
+        let lease = match answer.text().map_err(unread)?.as_str() {
+            "n" => LeaseState::NotNeeded,
+            "g" => LeaseState::Granted {
+                token: LeaseToken::new(answer.integer().map_err(unread)?),
+            },
+            "h" => LeaseState::Held {
+                token: LeaseToken::new(answer.integer().map_err(unread)?),
+                left_ms: u64::try_from(answer.integer().map_err(unread)?).unwrap_or(0),
+            },
+            other => return Err(strange(format!("lease state {other}"))),
+        };
+        Ok(LeasedRead { read, lease })
+    }
+
+    /// Looks at the lease now and then: its end may be told to any instance.
+    pub(super) async fn wait_for_lease(
+        &self,
+        area: &Area,
+        key: &Key,
+        token: LeaseToken,
+        wait: Duration,
+    ) -> Result<(), CacheError> {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = self.clock.monotonic_ms().saturating_add(wait_ms);
+        let token = text_of(token);
+        let args = [key.as_str().as_bytes(), token.as_bytes()];
+        let mut pause_ms = LOOK_EVERY_MS_MIN;
+        loop {
+            let left = self
+                .eval(area, &scripts::LEASED, Kind::Reads, &args)
+                .await?;
+            if left == plinth_redis_link::Value::Int(0) || self.clock.monotonic_ms() >= until_ms {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.clock.sleep_until_monotonic(until_ms) => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            }
+            pause_ms = pause_ms.saturating_mul(2).min(LOOK_EVERY_MS_MAX);
+        }
+    }
+
+    pub(super) async fn release(
+        &self,
+        area: &Area,
+        key: &Key,
+        token: LeaseToken,
+    ) -> Result<bool, CacheError> {
+        let token = text_of(token);
+        let args = [key.as_str().as_bytes(), token.as_bytes()];
+        let answer = self
+            .eval(area, &scripts::RELEASE, Kind::Writes, &args)
+            .await?;
+        Ok(answer == plinth_redis_link::Value::Int(1))
+    }
+}
+
+/// A token as scripts compare it.
+pub(super) fn text_of(token: LeaseToken) -> String {
+    format!("{:019}", token.get())
+}

@@ -1,0 +1,3 @@
+-- Ends the lease of a key (ARGV[4]) with a token (ARGV[5]) and says whether it was open.
+if lease_of(ARGV[4]) ~= ARGV[5] then return 0 end
+return redis.call('DEL', p .. 'l:' .. ARGV[4])

@@ -1,0 +1,117 @@
+//! Settings of the block.
+
+use plinth_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Quota;
+
+/// Longest prefix of keys in Redis, in bytes.
+pub const KEY_PREFIX_BYTES_MAX: usize = 64;
+
+/// Which backend keeps values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheBackendKind {
+    /// The memory of this instance.
+    #[default]
+    Memory,
+    /// The Redis of the section `redis`.
+    Redis,
+}
+
+/// Where values are kept, and how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSettings {
+    /// Which backend keeps values: `memory` is that of this instance, `redis` the Redis of the section `redis`, by which all
+    /// instances on it share them.
+    pub backend: CacheBackendKind,
+    /// With `redis`: the beginning of every key there, 1 to 64 letters, digits, `-`, `_` and `.`; instances with the same one
+    /// share their values.
+    pub key_prefix: String,
+    /// With `memory`: bound of keys, values and bookkeeping, in bytes.
+    pub bytes_max: u64,
+    /// With `memory`: most namespaces of all tenants together.
+    pub namespaces_max: usize,
+    /// With `memory`: most keys of one tenant in all its namespaces; 0 is no limit of its own.
+    pub tenant_keys_max: u64,
+    /// With `memory`: most bytes of one tenant in all its namespaces; 0 is no limit of its own.
+    pub tenant_bytes_max: u64,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            backend: CacheBackendKind::default(),
+            key_prefix: "plinth".to_owned(),
+            bytes_max: 256 * 1024 * 1024,
+            namespaces_max: 10_000,
+            tenant_keys_max: 0,
+            tenant_bytes_max: 0,
+        }
+    }
+}
+
+impl CacheSettings {
+    /// Checks them. Errors: 1001 naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let length = self.key_prefix.len();
+        if !(1..=KEY_PREFIX_BYTES_MAX).contains(&length) || !self.key_prefix.bytes().all(good) {
+            return Err(Error::invalid(
+                "cache.key_prefix",
+                format!("must be 1 to {KEY_PREFIX_BYTES_MAX} letters, digits, `-`, `_`, `.`"),
+            ));
+        }
+        if self.backend == CacheBackendKind::Redis {
+            // Namespaces of a tenant lie on different nodes, which no step counts together.
+            for (field, set) in [
+                ("cache.tenant_keys_max", self.tenant_keys_max),
+                ("cache.tenant_bytes_max", self.tenant_bytes_max),
+            ] {
+                if set > 0 {
+                    return Err(Error::invalid(field, "does not go with `redis`"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn tenant_quota(&self) -> Quota {
+        const fn limit(max: u64) -> Option<u64> {
+            if max == 0 { None } else { Some(max) }
+        }
+        Quota {
+            keys_max: limit(self.tenant_keys_max),
+            bytes_max: limit(self.tenant_bytes_max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_short_word_and_quotas_of_tenants_are_of_the_memory() {
+        let refused = |settings: &CacheSettings| {
+            let error = settings.validate().expect_err("is refused");
+            error.violations()[0].field.clone()
+        };
+        let with = |key_prefix: &str| CacheSettings {
+            key_prefix: key_prefix.to_owned(),
+            ..CacheSettings::default()
+        };
+        assert!(with(&"p".repeat(KEY_PREFIX_BYTES_MAX)).validate().is_ok());
+        for bad in ["", "a{b}", "a:b", &"p".repeat(KEY_PREFIX_BYTES_MAX + 1)] {
+            assert_eq!(refused(&with(bad)), "cache.key_prefix");
+        }
+        let mut quota = CacheSettings {
+            tenant_bytes_max: 1,
+            ..CacheSettings::default()
+        };
+        assert!(quota.validate().is_ok());
+        quota.backend = CacheBackendKind::Redis;
+        assert_eq!(refused(&quota), "cache.tenant_bytes_max");
+    }
+}
