@@ -556,5 +556,9 @@ struct CacheStatsResponse {
     10: required i64 bytes_max
     // Which backend holds the values: `memory`.
     11: required string backend
+    // Of the hits, those whose value was stale.
+    12: optional i64 stale_hits
+    // Of the misses, those of which it was known that there is no value.
+    13: optional i64 negative_hits
     255: optional base.BaseResp base_resp
 }

@@ -1,9 +1,8 @@
 //! Property 2: of a batch all succeed or nothing changed, also under a fault in the middle; and no reader sees a part.
-
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "the inputs are written in the test; a bad one is a fault of the test"
+    reason = "the inputs are written in the tests; a bad one is a fault of the test"
 )]
 
 mod support;
@@ -11,7 +10,9 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plinth_cache::model::{Condition, Key, Read};
+use plinth_cache::model::{
+    Append, Change, ChangeKind, Condition, ContentType, Key, LeaseToken, Life, Put, Read,
+};
 use proptest::prelude::*;
 
 use support::*;
@@ -20,15 +21,67 @@ use support::*;
 enum Item {
     Put(Vec<u8>),
     Delete,
+    Append(Vec<u8>),
     /// The fault: a condition that does not hold.
     Refused,
+    /// The fault: a lease that was never given.
+    Unleased,
+}
+
+impl Item {
+    fn is_faulty(&self) -> bool {
+        matches!(self, Self::Refused | Self::Unleased)
+    }
+
+    fn change(&self, name: &str) -> Change {
+        match self {
+            Self::Put(value) => put(name, value, None, Condition::Always),
+            Self::Delete => delete(name, None),
+            Self::Append(bytes) => {
+                let append = Append {
+                    bytes: bytes.clone().into(),
+                    content_type: ContentType::parse(None).expect("a type"),
+                    condition: Condition::Always,
+                    created: Life::FOREVER,
+                    renewed: None,
+                };
+                Change {
+                    key: key(name),
+                    kind: ChangeKind::Append(append),
+                }
+            }
+            Self::Refused => put(name, b"x", None, Condition::Version(-1)),
+            Self::Unleased => {
+                let put = Put {
+                    lease: Some(LeaseToken::new(1)),
+                    ..plain(b"x")
+                };
+                store(name, put)
+            }
+        }
+    }
+
+    /// What stands after the change of what stood before.
+    fn after(&self, old: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        match self {
+            Self::Put(value) => Some(value.clone()),
+            Self::Delete => None,
+            Self::Append(bytes) => {
+                let mut grown = old.unwrap_or_default();
+                grown.extend(bytes);
+                Some(grown)
+            }
+            Self::Refused | Self::Unleased => old,
+        }
+    }
 }
 
 fn item() -> impl Strategy<Value = Item> {
     prop_oneof![
         4 => proptest::collection::vec(any::<u8>(), 0..32).prop_map(Item::Put),
         2 => Just(Item::Delete),
-        1 => Just(Item::Refused),
+        2 => proptest::collection::vec(any::<u8>(), 0..32).prop_map(Item::Append),
+        1 => prop_oneof![Just(Item::Refused), Just(Item::Unleased)],
     ]
 }
 
@@ -36,45 +89,47 @@ fn check(
     rigs: Vec<(&'static str, Rig)>,
     before: &[bool],
     items: &[Item],
+    atomic: bool,
 ) -> Result<(), TestCaseError> {
     for (name, rig) in rigs {
         let space = space("shop", "orders");
         let keys: Vec<Key> = (0..20).map(|index| key(&format!("k{index}"))).collect();
-        let changes = items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| {
-                let name = format!("k{index}");
-                match item {
-                    Item::Put(value) => put(&name, value, None, Condition::Always),
-                    Item::Delete => delete(&name, None),
-                    Item::Refused => put(&name, b"x", None, Condition::Version(-1)),
-                }
-            })
+        let changes = items.iter().enumerate();
+        let changes = changes
+            .map(|(index, item)| item.change(&format!("k{index}")))
             .collect();
         let (old, outcome, new): (Vec<Read>, _, Vec<Read>) = block_on(async {
             for (index, present) in before.iter().enumerate() {
                 if *present {
-                    let change = put(&format!("k{index}"), b"old", None, Condition::Always);
-                    apply(&rig, &space, change).await.expect("stores");
+                    apply(
+                        &rig,
+                        &space,
+                        put(&format!("k{index}"), b"old", None, Condition::Always),
+                    )
+                    .await
+                    .expect("stores");
                 }
             }
             let old = peek(&rig, &space, &keys).await;
-            let outcome = rig.backend.apply(&space, changes, ALL).await;
+            let guard = if atomic { ALL } else { EACH };
+            let outcome = rig.backend.apply(&space, changes, guard).await;
             let new = peek(&rig, &space, &keys).await;
             (old, outcome, new)
         });
-        let faulty = items.iter().any(|item| matches!(item, Item::Refused));
-        prop_assert_eq!(outcome.is_err(), faulty, "{}", name);
+        let faulty = items.iter().any(Item::is_faulty);
+        prop_assert_eq!(outcome.is_err(), faulty && atomic, "{}", name);
+        if let Ok(reply) = outcome {
+            let refused: Vec<bool> = reply.answer.iter().map(Result::is_err).collect();
+            let expected: Vec<bool> = items.iter().map(Item::is_faulty).collect();
+            prop_assert_eq!(refused, expected, "{}", name);
+        }
+        let bytes = |read: &Read| read.clone().found().map(|found| found.value.bytes.to_vec());
         for (index, (old, new)) in old.iter().zip(&new).enumerate() {
             match items.get(index) {
-                _ if faulty => prop_assert_eq!(old, new, "{}: k{} changed", name, index),
-                Some(Item::Put(value)) => prop_assert_eq!(
-                    new.clone().found().map(|found| found.value.bytes.to_vec()),
-                    Some(value.clone())
-                ),
-                Some(Item::Delete) => prop_assert_eq!(new, &Read::Absent),
-                Some(Item::Refused) | None => prop_assert_eq!(old, new),
+                Some(item) if !(item.is_faulty() || faulty && atomic) => {
+                    prop_assert_eq!(bytes(new), item.after(bytes(old)), "{}: k{}", name, index);
+                }
+                _ => prop_assert_eq!(old, new, "{}: k{} changed", name, index),
             }
         }
     }
@@ -88,8 +143,9 @@ proptest! {
     fn a_batch_changes_everything_or_nothing(
         before in proptest::collection::vec(any::<bool>(), 20),
         items in proptest::collection::vec(item(), 1..20),
+        atomic in any::<bool>(),
     ) {
-        check(memory_backends(), &before, &items)?;
+        check(memory_backends(), &before, &items, atomic)?;
     }
 }
 
@@ -100,8 +156,9 @@ proptest! {
     fn a_batch_in_redis_changes_everything_or_nothing(
         before in proptest::collection::vec(any::<bool>(), 20),
         items in proptest::collection::vec(item(), 1..20),
+        atomic in any::<bool>(),
     ) {
-        check(redis_backends(), &before, &items)?;
+        check(redis_backends(), &before, &items, atomic)?;
     }
 }
 

@@ -10,18 +10,30 @@ mod support;
 
 use plinth_cache::EngineClock;
 use plinth_cache::backend::CacheBackend as _;
-use plinth_cache::model::{Condition, Read};
+use plinth_cache::model::{
+    Condition, Content, End, KeyPrefix, LeaseMs, LeaseState, Life, Put, Read, Scan, ScanLimit,
+};
 use proptest::prelude::*;
 
 use support::*;
 
-fn check(rigs: Vec<(&'static str, Rig)>, ttl_ms: i64, wall_jump_ms: i64) {
+fn an_entry_is_gone_at_its_millisecond_on(
+    rigs: Vec<(&'static str, Rig)>,
+    ttl_ms: i64,
+    wall_jump_ms: i64,
+) {
     for (name, rig) in rigs {
         let space = space("shop", "orders");
         let life = ttl_ms.unsigned_abs();
         block_on(async {
-            let stored = put("k", b"v", Some(ttl_ms), Condition::Always);
-            apply(&rig, &space, stored).await.expect("stores");
+            apply(
+                &rig,
+                &space,
+                put("k", b"v", Some(ttl_ms), Condition::Always),
+            )
+            .await
+            .expect("stores");
+            // A jump of the wall clock neither shortens nor lengthens a life.
             rig.clock.jump_wall_ms(wall_jump_ms);
             rig.clock.advance_ms(life - 1);
             let last = stands(&rig, &space, "k").await.found();
@@ -39,26 +51,178 @@ fn check(rigs: Vec<(&'static str, Rig)>, ttl_ms: i64, wall_jump_ms: i64) {
     }
 }
 
+fn a_sliding_life_ends_unread_and_never_passes_its_maximum_on(
+    rigs: Vec<(&'static str, Rig)>,
+    idle_ms: i64,
+    more_ms: i64,
+    pauses: &[u64],
+) {
+    for (name, rig) in rigs {
+        let space = space("shop", "orders");
+        let (idle, limit) = (idle_ms.unsigned_abs(), (idle_ms + more_ms).unsigned_abs());
+        block_on(async {
+            let life = Life {
+                end: End::After(ttl(idle_ms + more_ms)),
+                idle: Some(ttl(idle_ms)),
+                fresh_ms: None,
+            };
+            apply(
+                &rig,
+                &space,
+                store(
+                    "k",
+                    Put {
+                        life,
+                        ..plain(b"v")
+                    },
+                ),
+            )
+            .await
+            .expect("stores");
+            let (mut now, mut last) = (0, 0);
+            for pause in pauses {
+                now += pause;
+                rig.clock.advance_ms(*pause);
+                let lives = now < (last + idle).min(limit);
+                let found = read(&rig, &space, "k").await.is_some();
+                assert_eq!(found, lives, "{name}: read at {now} after {last}");
+                if !lives {
+                    break;
+                }
+                last = now;
+            }
+        });
+    }
+}
+
+fn what_is_known_to_be_absent_is_forgotten_at_its_millisecond_on(
+    rigs: Vec<(&'static str, Rig)>,
+    ttl_ms: i64,
+) {
+    for (name, rig) in rigs {
+        let space = space("shop", "orders");
+        block_on(async {
+            let absent = Put {
+                content: Content::KnownAbsent,
+                life: life(Some(ttl_ms)),
+                ..plain(b"")
+            };
+            apply(&rig, &space, store("k", absent))
+                .await
+                .expect("stores");
+            rig.clock.advance_ms(ttl_ms.unsigned_abs() - 1);
+            let last = stands(&rig, &space, "k").await;
+            assert!(matches!(last, Read::KnownAbsent(_)), "{name}: {last:?}");
+            rig.clock.advance_ms(1);
+            assert_eq!(stands(&rig, &space, "k").await, Read::Absent, "{name}");
+        });
+    }
+}
+
+fn neither_a_walk_nor_a_lease_sees_what_is_gone_on(rigs: Vec<(&'static str, Rig)>, ttl_ms: i64) {
+    for (name, rig) in rigs {
+        let space = space("shop", "orders");
+        let walk = async || {
+            let scan = Scan {
+                prefix: KeyPrefix::default(),
+                place: None,
+                limit: ScanLimit::parse(None).expect("a limit"),
+            };
+            rig.backend
+                .scan(&space, scan)
+                .await
+                .expect("walks")
+                .items
+                .len()
+        };
+        let lease = async || {
+            let lease = LeaseMs::parse(None).expect("a lease");
+            let reply = rig.backend.get_or_lease(&space, &key("k"), lease).await;
+            reply.expect("reads").answer
+        };
+        block_on(async {
+            apply(
+                &rig,
+                &space,
+                put("k", b"v", Some(ttl_ms), Condition::Always),
+            )
+            .await
+            .expect("stores");
+            rig.clock.advance_ms(ttl_ms.unsigned_abs() - 1);
+            assert_eq!(walk().await, 1, "{name}");
+            assert_eq!(lease().await.lease, LeaseState::NotNeeded, "{name}");
+            rig.clock.advance_ms(1);
+            assert_eq!(walk().await, 0, "{name}");
+            let leased = lease().await;
+            assert_eq!(leased.read, Read::Absent, "{name}");
+            assert!(matches!(leased.lease, LeaseState::Granted { .. }), "{name}");
+        });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// A jump of the wall clock neither shortens nor lengthens a life.
     #[test]
     fn an_entry_is_gone_at_its_millisecond(
         ttl_ms in 1_i64..5_000_000_000,
         wall_jump_ms in -10_000_000_i64..10_000_000,
     ) {
-        check(memory_backends(), ttl_ms, wall_jump_ms);
+        an_entry_is_gone_at_its_millisecond_on(memory_backends(), ttl_ms, wall_jump_ms);
+    }
+
+    #[test]
+    fn a_sliding_life_ends_unread_and_never_passes_its_maximum(
+        idle_ms in 1_i64..1_000,
+        more_ms in 0_i64..5_000,
+        pauses in proptest::collection::vec(1_u64..2_000, 1..40),
+    ) {
+        a_sliding_life_ends_unread_and_never_passes_its_maximum_on(memory_backends(), idle_ms, more_ms, &pauses);
+    }
+
+    #[test]
+    fn what_is_known_to_be_absent_is_forgotten_at_its_millisecond(ttl_ms in 1_i64..600_000) {
+        what_is_known_to_be_absent_is_forgotten_at_its_millisecond_on(memory_backends(), ttl_ms);
+    }
+
+    #[test]
+    fn neither_a_walk_nor_a_lease_sees_what_is_gone(ttl_ms in 1_i64..5_000_000) {
+        neither_a_walk_nor_a_lease_sees_what_is_gone_on(memory_backends(), ttl_ms);
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+/// The deciding clock is the server's wall clock, which does not jump here.
+mod redis {
+    use super::*;
 
-    /// The deciding clock is the server's wall clock, which does not jump here.
-    #[test]
-    fn an_entry_in_redis_is_gone_at_its_millisecond(ttl_ms in 1_i64..5_000_000_000) {
-        check(redis_backends(), ttl_ms, 0);
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn an_entry_is_gone_at_its_millisecond(
+        ttl_ms in 1_i64..5_000_000_000,
+    ) {
+            an_entry_is_gone_at_its_millisecond_on(redis_backends(), ttl_ms, 0);
+        }
+
+        #[test]
+        fn a_sliding_life_ends_unread_and_never_passes_its_maximum(
+        idle_ms in 1_i64..1_000,
+        more_ms in 0_i64..5_000,
+        pauses in proptest::collection::vec(1_u64..2_000, 1..40),
+    ) {
+            a_sliding_life_ends_unread_and_never_passes_its_maximum_on(redis_backends(), idle_ms, more_ms, &pauses);
+        }
+
+        #[test]
+        fn what_is_known_to_be_absent_is_forgotten_at_its_millisecond(ttl_ms in 1_i64..600_000) {
+            what_is_known_to_be_absent_is_forgotten_at_its_millisecond_on(redis_backends(), ttl_ms);
+        }
+
+        #[test]
+        fn neither_a_walk_nor_a_lease_sees_what_is_gone(ttl_ms in 1_i64..5_000_000) {
+            neither_a_walk_nor_a_lease_sees_what_is_gone_on(redis_backends(), ttl_ms);
+        }
     }
 }
 

@@ -49,6 +49,10 @@ pub struct Stats {
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
+    /// Of the hits, those whose value was stale.
+    pub stale_hits: u64,
+    /// Of the misses, those of which it was known that there is no value.
+    pub negative_hits: u64,
     /// Values stored, counted or grown.
     pub sets: u64,
     /// Entries deleted by callers.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::model::{BackendStats, Changed, Read, Scope, Stats};
+use crate::model::{BackendStats, Changed, Freshness, Read, Scope, Stats};
 
 /// Most namespaces that are counted each for itself; what comes later is counted together and shown by none.
 const COUNTED_NAMESPACES_MAX: usize = 10_000;
@@ -16,17 +16,30 @@ const COUNTED_NAMESPACES_MAX: usize = 10_000;
 pub(super) struct Counters {
     hits: AtomicU64,
     misses: AtomicU64,
+    stale_hits: AtomicU64,
+    negative_hits: AtomicU64,
     sets: AtomicU64,
     deletes: AtomicU64,
 }
 
 impl Counters {
     pub(super) fn read(&self, read: &Read) {
-        let counter = match read {
-            Read::Found(_) => &self.hits,
-            Read::KnownAbsent(_) | Read::Absent => &self.misses,
+        let add = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        match read {
+            Read::Found(found) => {
+                add(&self.hits);
+                if found.freshness() == Freshness::Stale {
+                    add(&self.stale_hits);
+                }
+            }
+            Read::KnownAbsent(_) => {
+                add(&self.misses);
+                add(&self.negative_hits);
+            }
+            Read::Absent => add(&self.misses),
+        }
     }
 
     pub(super) fn changed(&self, changed: &Changed) {
@@ -45,6 +58,8 @@ impl Counters {
         Stats {
             hits: read(&self.hits),
             misses: read(&self.misses),
+            stale_hits: read(&self.stale_hits),
+            negative_hits: read(&self.negative_hits),
             sets: read(&self.sets),
             deletes: read(&self.deletes),
             held,

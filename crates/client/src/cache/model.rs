@@ -311,4 +311,10 @@ pub struct CacheStats {
     pub bytes_max: i64,
     /// Which backend holds the values.
     pub backend: String,
+    /// Of the hits, those whose value was stale.
+    #[serde(default)]
+    pub stale_hits: i64,
+    /// Of the misses, those of which it was known that there is no value.
+    #[serde(default)]
+    pub negative_hits: i64,
 }

@@ -421,6 +421,8 @@ impl From<idl::CacheStatsResponse> for CacheStats {
             bytes: reply.bytes,
             bytes_max: reply.bytes_max,
             backend: reply.backend.to_string(),
+            stale_hits: reply.stale_hits.unwrap_or(0),
+            negative_hits: reply.negative_hits.unwrap_or(0),
         }
     }
 }

@@ -290,6 +290,8 @@ pub(crate) async fn stats(
         bytes: outward(stats.held.bytes),
         bytes_max: outward(stats.held.bytes_max.unwrap_or(0)),
         backend: services.cache.backend_name().into(),
+        stale_hits: Some(outward(stats.stale_hits)),
+        negative_hits: Some(outward(stats.negative_hits)),
         base_resp: None,
     })
 }

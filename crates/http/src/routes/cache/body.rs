@@ -366,6 +366,10 @@ pub(super) struct CacheStats {
     pub(super) bytes_max: u64,
     /// Which backend holds the values: `memory`.
     pub(super) backend: &'static str,
+    /// Of the hits, those whose value was stale.
+    pub(super) stale_hits: u64,
+    /// Of the misses, those of which it was known that there is no value.
+    pub(super) negative_hits: u64,
 }
 
 impl CacheStats {
@@ -382,6 +386,8 @@ impl CacheStats {
             bytes: stats.held.bytes,
             bytes_max: stats.held.bytes_max.unwrap_or(0),
             backend,
+            stale_hits: stats.stale_hits,
+            negative_hits: stats.negative_hits,
         }
     }
 }

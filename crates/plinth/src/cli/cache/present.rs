@@ -23,6 +23,8 @@ pub(super) fn stats_table(stats: &CacheStats) -> Table {
         ("hit rate", format!("{:.1} %", stats.hit_rate * 100.0)),
         ("hits", stats.hits.to_string()),
         ("misses", stats.misses.to_string()),
+        ("stale hits", stats.stale_hits.to_string()),
+        ("known absent", stats.negative_hits.to_string()),
         ("sets", stats.sets.to_string()),
         ("deletes", stats.deletes.to_string()),
         ("expired", stats.expired.to_string()),

@@ -39,6 +39,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     refused(1001, "INVALID_ARGUMENT", &["sliding_ms"]),
                     ["negative", true],
                     ["without", true],
+                    ["counted", true, 1],
                 ])
             },
         },
@@ -210,6 +211,9 @@ fn lives<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>
         cache.delete_namespace(&space).await?;
         cache.set(&space, "k", "v", plain()).await?;
         log.note(("without", cache.read(&space, "k").await?.ttl_ms.is_none()));
+        let stats = cache.stats(&space).await?;
+        let stale = (2..stats.hits).contains(&stats.stale_hits);
+        log.note(("counted", stale, stats.negative_hits));
         Ok(())
     })
 }
