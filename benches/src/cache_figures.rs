@@ -15,7 +15,9 @@ use clap::Parser;
 use plinth_client::{Client, ClientSettings, SetItem};
 use plinth_testkit::process::{Server, ServerOptions};
 
-use plinth_benches::frames::{batch_key, http_get, thrift_batch_get, thrift_get, webdis_get};
+use plinth_benches::frames::{
+    VALUE, batch_key, http_get, thrift_batch_get, thrift_get, webdis_get,
+};
 use plinth_benches::load::{Framing, Load};
 use plinth_benches::redis::Redis;
 use plinth_benches::table::{Row, note, ratio, show};
@@ -23,8 +25,6 @@ use plinth_benches::webdis::Webdis;
 
 /// Keys of one batch.
 const BATCH: usize = 100;
-/// What the value that is stored and read holds.
-const VALUE: [u8; 100] = [b'v'; 100];
 
 /// Measures two servers of its own, in memory and on Redis, beside a Redis and a webdis of its own.
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! Requests as bytes, encoded before the run.
 
 /// The value that is stored and read: 100 bytes.
-const VALUE: [u8; 100] = [b'v'; 100];
+pub const VALUE: [u8; 100] = [b'v'; 100];
 
 const STRING: u8 = 11;
 const STRUCT: u8 = 12;

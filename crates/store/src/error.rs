@@ -176,6 +176,18 @@ impl From<StoreError> for Error {
     }
 }
 
+/// Whether it is the disk that refuses: it is full, gone, or takes no writes.
+pub(crate) const fn is_of_the_disk(code: SqliteCode) -> bool {
+    matches!(
+        code,
+        SqliteCode::DiskFull
+            | SqliteCode::SystemIoFailure
+            | SqliteCode::CannotOpen
+            | SqliteCode::ReadOnly
+            | SqliteCode::PermissionDenied
+    )
+}
+
 /// The error of a SQLite failure, without its source: the disk that is full or gone is a dependency, a lock that is held
 /// is load, anything else is a fault of ours.
 fn from_sqlite(cause: &rusqlite::Error) -> Error {
@@ -184,13 +196,7 @@ fn from_sqlite(cause: &rusqlite::Error) -> Error {
             Error::new(ErrorCode::Overloaded, "the store is busy; try again later")
                 .retry_after_ms(RETRY_AFTER_MS)
         }
-        Some(
-            SqliteCode::DiskFull
-            | SqliteCode::SystemIoFailure
-            | SqliteCode::CannotOpen
-            | SqliteCode::ReadOnly
-            | SqliteCode::PermissionDenied,
-        ) => Error::new(
+        Some(code) if is_of_the_disk(code) => Error::new(
             ErrorCode::DependencyUnavailable,
             "the disk of the store refuses; see the log",
         ),

@@ -113,9 +113,8 @@ impl Namespaces {
             after = Some((tenant.clone(), last.name.clone()));
             for (tenant, definition) in page {
                 match read(&definition) {
-                    Ok((namespace, settings)) => {
-                        let scope = Scope { tenant, namespace };
-                        rules.insert(scope, Rules::of(&settings)?);
+                    Ok((namespace, known)) => {
+                        rules.insert(Scope { tenant, namespace }, known);
                     }
                     Err(error) => {
                         let name = definition.name;
@@ -128,12 +127,11 @@ impl Namespaces {
     }
 }
 
-fn read(definition: &Definition) -> Result<(Namespace, NamespaceSettings), Error> {
+fn read(definition: &Definition) -> Result<(Namespace, Rules), Error> {
     let namespace = Namespace::parse(&definition.name)?;
     let settings: NamespaceSettings =
         serde_json::from_value(definition.document.clone()).map_err(Error::internal)?;
-    settings.check()?;
-    Ok((namespace, settings))
+    Ok((namespace, Rules::of(&settings)?))
 }
 
 /// Names the field of a version that did not stand.

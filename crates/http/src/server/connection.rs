@@ -124,7 +124,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let in_flight = self.activity.begin(request.version() == Version::HTTP_2);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
-        request.extensions_mut().insert(self.lifetime.clone());
+        self.lifetime.mark(&mut request);
         if self.over_tls {
             request.extensions_mut().insert(OverTls);
         }

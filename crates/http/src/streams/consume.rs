@@ -25,12 +25,15 @@ use crate::problem::{ApiResult, Problem};
 const TURN_MS: u64 = 5_000;
 
 /// Begins to consume. Where the first turn fails, its problem is the answer.
-pub(super) async fn begin(streams: &Streams, request: Request) -> ApiResult<Response> {
+pub(super) async fn begin(
+    streams: &Streams,
+    lifetime: Lifetime,
+    request: Request,
+) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     // No credential, no reading of the body.
     let session = streams.authenticate(&parts).await?;
     let place = streams.place()?;
-    let lifetime = Lifetime::of(&parts);
     let ApiJson(request) =
         ApiJson::<ReceiveRequest>::from_request(Request::from_parts(parts.clone(), body), &())
             .await?;

@@ -115,7 +115,8 @@ impl Streams {
     }
 }
 
-/// What a connection tells its streams; the accept loop puts it into each request.
+/// What a connection tells its streams; the accept loop puts it into each request that asks for one, so that no other pays
+/// for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Lifetime {
     /// The instance drains: streams end.
@@ -133,12 +134,11 @@ impl Lifetime {
         }
     }
 
-    fn of(parts: &Parts) -> Self {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .unwrap_or_else(|| Self::new(CancellationToken::new(), Duration::MAX))
+    /// Marks a request that asks for a stream.
+    pub(crate) fn mark<B>(&self, request: &mut http::Request<B>) {
+        if Accepted::of(request.headers()).stream {
+            request.extensions_mut().insert(self.clone());
+        }
     }
 
     /// Rests. Says whether the instance still serves.
@@ -155,21 +155,20 @@ impl Lifetime {
 pub(crate) async fn follow(
     State(streams): State<Streams>,
     path: MatchedPath,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let accepted = Accepted::of(request.headers());
-    if !accepted.stream {
+    let Some(lifetime) = request.extensions_mut().remove::<Lifetime>() else {
         return next.run(request).await;
-    }
+    };
     let method = request.method().as_str();
     let row = catalogue::operations()
         .iter()
         .find(|row| row.http_method == method && row.http_path == path.as_str());
     let followed = match row.and_then(|row| Follows::of(row)) {
-        Some(Follows::Messages) => consume::begin(&streams, request).await,
-        Some(Follows::Views) => view::begin(&streams, request, next).await,
-        None if accepted.other => return next.run(request).await,
+        Some(Follows::Messages) => consume::begin(&streams, lifetime, request).await,
+        Some(Follows::Views) => view::begin(&streams, lifetime, request, next).await,
+        None if Accepted::of(request.headers()).other => return next.run(request).await,
         None => Err(not_a_stream()),
     };
     followed.unwrap_or_else(IntoResponse::into_response)

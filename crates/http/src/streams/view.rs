@@ -35,13 +35,17 @@ pub(crate) const INTERVAL_MS_MIN: u64 = 100;
 pub(crate) const INTERVAL_MS_MAX: u64 = 60_000;
 
 /// Begins a view. Where the first look fails, its answer is the answer.
-pub(super) async fn begin(streams: &Streams, request: Request, next: Next) -> ApiResult<Response> {
+pub(super) async fn begin(
+    streams: &Streams,
+    lifetime: Lifetime,
+    request: Request,
+    next: Next,
+) -> ApiResult<Response> {
     let (mut parts, body) = request.into_parts();
     // No credential, no reading of the body.
     streams.authenticate(&parts).await?;
     let interval = interval(&parts)?;
     let place = streams.place()?;
-    let lifetime = Lifetime::of(&parts);
     let (_, body) = read_body(Request::from_parts(parts.clone(), body)).await?;
     if body.len() > BODY_BYTES_MAX {
         let rule = format!("has more than {BODY_BYTES_MAX} bytes, which no live view needs");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::ErrorCode;
+
+use crate::error::is_of_the_disk;
 
 /// Whether an engine takes writes, as its last commit or its last try showed. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -29,17 +30,7 @@ impl WriteCondition {
 
     /// Notes a failure where it is the disk's.
     pub(super) fn failed(&self, engine: &'static str, cause: &rusqlite::Error) {
-        let disk = matches!(
-            cause.sqlite_error_code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::PermissionDenied
-            )
-        );
-        if disk {
+        if cause.sqlite_error_code().is_some_and(is_of_the_disk) {
             self.refuses(engine, cause.to_string());
         }
     }
