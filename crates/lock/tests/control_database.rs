@@ -230,7 +230,7 @@ async fn tokens_grow_while_records_are_forgotten_and_instances_start_anew() {
             }
         });
         let highest = Arc::new(AtomicI64::new(0));
-        for _ in 0..3 {
+        for _ in 0..5 {
             // No epoch is raised between the grants of one round: the floor alone keeps the order.
             let both = [Instance::start(&url).await, Instance::start(&url).await];
             let mut working = tokio::task::JoinSet::new();
@@ -252,6 +252,18 @@ async fn tokens_grow_while_records_are_forgotten_and_instances_start_anew() {
             for instance in both {
                 instance.end().await;
             }
+            // While many want the lock its record is free for moments only; now it stays free until it is forgotten.
+            let names = ["x".to_owned()];
+            let gone = async {
+                while !store
+                    .lock_stamps(TENANT, &names)
+                    .await
+                    .expect("reads")
+                    .is_empty()
+                {}
+            };
+            let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+            gone.expect("a free record is forgotten");
         }
         stop.store(true, Ordering::Relaxed);
         let forgotten = forgetting.await.expect("joins");

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rand::Rng as _;
 use tokio::process::{Child, Command};
 
 pub use groups::{RedisCluster, RedisSentinels};
@@ -59,6 +60,11 @@ pub struct RedisProcess {
     folder: tempfile::TempDir,
     child: Option<Child>,
 }
+
+/// Where the servers listen.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Ports that are tried before none counts as free.
+const PORT_TRIES: usize = 100;
 
 impl RedisProcess {
     /// Starts a server that keeps nothing on disk, with more settings in the form of `redis.conf`.
@@ -202,9 +208,14 @@ pub fn url_at(address: SocketAddr) -> String {
     format!("redis://plinth:{PASSWORD}@{address}")
 }
 
+/// A port that nobody else is given while its server is killed: below those that the machine hands out by itself (from 32,768
+/// on unless told otherwise).
 fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
+    let mut random = rand::rng();
+    (0..PORT_TRIES)
+        .map(|_| random.random_range(PORTS))
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("no free port")
 }
 
 async fn wait_for<F>(

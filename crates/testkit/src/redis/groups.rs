@@ -185,7 +185,7 @@ impl RedisCluster {
 fn free_pair() -> Result<u16> {
     const TRIES_MAX: u32 = 200;
     for _ in 0..TRIES_MAX {
-        // The machine hands out ports of the upper half, so there is room below.
+        // The free one is for the other nodes; what lies below it is nobody's either.
         let port = free_port()?.saturating_sub(BUS_ABOVE);
         if port > 1_024 && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
