@@ -137,6 +137,16 @@ impl<'client> LockClient<'client> {
     ///
     /// Errors: as for [`LockClient::renew`].
     pub async fn release(&self, owner: &str, grants: &[LockGrant]) -> Result<Vec<LockClaimResult>> {
+        self.release_with(Repeat::Safe, owner, grants).await
+    }
+
+    /// A release that is repeated or is not.
+    async fn release_with(
+        &self,
+        repeat: Repeat,
+        owner: &str,
+        grants: &[LockGrant],
+    ) -> Result<Vec<LockClaimResult>> {
         let call = || async {
             match self.client.transport() {
                 Transport::Thrift(thrift) => {
@@ -157,7 +167,7 @@ impl<'client> LockClient<'client> {
                 }
             }
         };
-        self.client.run(Repeat::Safe, call).await
+        self.client.run(repeat, call).await
     }
 
     /// Says whether a grant is alive; with a wait of at most 60,000 ms, answers as soon as it is lost.

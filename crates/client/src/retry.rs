@@ -6,6 +6,9 @@ use rand::Rng as _;
 
 use crate::error::Result;
 
+/// The longest pause that a server may ask for, in milliseconds. Whoever is told to wait longer decides himself.
+pub(crate) const RETRY_AFTER_MS_MAX: u64 = 30_000;
+
 /// Whether a call may be made twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
@@ -52,9 +55,11 @@ impl RetryPolicy {
             if spent || !error.retriable {
                 return Err(error);
             }
-            let pause_ms = self
-                .pause_ms(attempt)
-                .max(error.retry_after_ms.unwrap_or(0));
+            let asked_ms = error.retry_after_ms.unwrap_or(0);
+            if asked_ms > RETRY_AFTER_MS_MAX {
+                return Err(error);
+            }
+            let pause_ms = self.pause_ms(attempt).max(asked_ms);
             tracing::debug!(attempt, pause_ms, %error, "call is repeated");
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             attempt += 1;
@@ -82,6 +87,10 @@ mod tests {
     use crate::error::ClientError;
 
     async fn attempts(repeat: Repeat, code: ErrorCode) -> u32 {
+        attempts_told(repeat, code, None).await
+    }
+
+    async fn attempts_told(repeat: Repeat, code: ErrorCode, after_ms: Option<u64>) -> u32 {
         let policy = RetryPolicy {
             attempts_max: 3,
             pause_ms_initial: 0,
@@ -94,6 +103,7 @@ mod tests {
                 async {
                     Err(ClientError {
                         outcome: Outcome::Unknown,
+                        retry_after_ms: after_ms,
                         ..ClientError::own(code, "no")
                     })
                 }
@@ -114,6 +124,14 @@ mod tests {
             attempts(Repeat::Never, ErrorCode::DependencyUnavailable).await,
             1
         );
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_is_too_long_is_left_to_the_caller() {
+        let away = ErrorCode::DependencyUnavailable;
+        assert_eq!(attempts_told(Repeat::Safe, away, Some(1)).await, 3);
+        let long = Some(RETRY_AFTER_MS_MAX + 1);
+        assert_eq!(attempts_told(Repeat::Safe, away, long).await, 1);
     }
 
     #[test]

@@ -107,6 +107,10 @@ pub enum Creation {
     Repeated(String),
 }
 
+/// Judges the roles that a principal holds, inside the transaction that would give it more: of two changes at once, also of
+/// two instances, the later one is judged by what the first one left.
+pub type RoleRule<'a> = &'a (dyn Fn(&[RoleName]) -> Result<()> + Send + Sync);
+
 /// Tenants, keys and bindings. All-or-nothing in each call.
 #[async_trait]
 pub trait AccessDirectory: CredentialDirectory {
@@ -122,10 +126,12 @@ pub trait AccessDirectory: CredentialDirectory {
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>>;
     /// Whether no tenant exists yet: the first start.
     async fn is_empty(&self) -> Result<bool>;
-    /// Creates a key. Errors: 1004 where the tenant is absent, 1005 as for a tenant.
+    /// Creates a key, where the rule admits what its holder holds already. Errors: 1004 where the tenant is absent, 1005 as
+    /// for a tenant; the rule's.
     async fn create_key(
         &self,
         key: &NewKey,
+        rule: RoleRule<'_>,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation>;
     /// Lists keys of a tenant by id, after `after`.
@@ -143,15 +149,22 @@ pub trait AccessDirectory: CredentialDirectory {
         key: &CredentialId,
         at: TimestampMs,
     ) -> Result<()>;
-    /// Binds a role; binding again changes nothing. Returns whether it was new. Errors: 1004 where the principal is
-    /// absent.
-    async fn bind_role(&self, tenant: &TenantId, binding: &BindingRecord) -> Result<bool>;
-    /// Removes a binding. Returns whether there was one.
+    /// Binds a role, where the rule admits what the principal holds already; binding again changes nothing. Returns whether
+    /// it was new. Errors: 1004 where the principal is absent; the rule's.
+    async fn bind_role(
+        &self,
+        tenant: &TenantId,
+        binding: &BindingRecord,
+        rule: RoleRule<'_>,
+    ) -> Result<bool>;
+    /// Removes a binding. Returns whether there was one. Errors: 1005 where `keeps_last` and nobody else of the tenant holds
+    /// the role, judged inside the transaction.
     async fn unbind_role(
         &self,
         tenant: &TenantId,
         principal: &PrincipalId,
         role: &str,
+        keeps_last: bool,
     ) -> Result<bool>;
     /// Lists bindings of a tenant by (principal, role), after `after`.
     async fn bindings(

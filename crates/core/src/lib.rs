@@ -29,5 +29,5 @@ pub use seams::{
     AuditEvent, AuditOutcome, AuditSink, CallEnd, CallSpan, CredentialDirectory, CredentialLookup,
     MetricSink, StoredCredential, TraceSink,
 };
-pub use secret::SecretString;
+pub use secret::{SecretString, SecretUrl};
 pub use wide::WideInt;

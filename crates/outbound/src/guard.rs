@@ -58,10 +58,10 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Private("loopback"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Kind::Never("unspecified"),
-        // IPv4-mapped, IPv4-compatible, and NAT64 (RFC 6052).
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            embedded(high, low)
-        }
+        // IPv4-mapped, IPv4-compatible, IPv4-translated (RFC 2765), and NAT64 (RFC 6052).
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
         // 6to4 (RFC 3056).
         [0x2002, high, low, ..] => embedded(high, low),
         [0x64, 0xff9b, 1, ..] => Kind::Never("a local translation prefix"),
@@ -118,6 +118,8 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:10.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
         ] {

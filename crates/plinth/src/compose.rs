@@ -340,7 +340,7 @@ async fn open_control(
         Keeping::Files if settings.control.url.is_empty() => {
             format!("sqlite://{}?mode=rwc", file.display())
         }
-        Keeping::Files => settings.control.url.clone(),
+        Keeping::Files => settings.control.url.expose().to_owned(),
     };
     let store = ControlStore::open(&url, Arc::clone(&handles.clock)).await;
     let component = handles.health.essential_component("control");

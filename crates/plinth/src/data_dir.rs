@@ -3,11 +3,17 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 /// The file whose lock says that the directory is in use.
 pub(crate) const LOCK_FILE: &str = "LOCK";
+
+/// How often a lock that is held is tried again: `plinth doctor` holds it for a moment while it looks.
+const LOCK_ATTEMPTS_MAX: u32 = 10;
+/// The pause between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that this process holds until the value is dropped.
 pub(crate) struct DataDir {
@@ -15,6 +21,17 @@ pub(crate) struct DataDir {
     _lock: File,
     /// Deletes an ephemeral directory at the end.
     _ephemeral: Option<tempfile::TempDir>,
+}
+
+/// Tries a lock until it is free or was held for longer than a look takes.
+fn patiently(attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_ATTEMPTS_MAX {
+        match attempt() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            ended => return ended,
+        }
+    }
+    attempt()
 }
 
 impl DataDir {
@@ -56,7 +73,7 @@ impl DataDir {
             .truncate(false)
             .open(&lock_path)
             .with_context(|| format!("cannot write to the data directory {}", path.display()))?;
-        match lock.try_lock() {
+        match patiently(|| lock.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
                 "the data directory {} is in use by another plinth; stop it, or name another with --data-dir",
@@ -110,6 +127,19 @@ mod tests {
         let path = held.path().to_owned();
         drop(held);
         assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn somebody_who_looks_for_a_moment_does_not_stop_a_start() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("data");
+        drop(DataDir::open(&path).expect("opens"));
+        let looking = File::open(path.join(LOCK_FILE)).expect("is there");
+        looking.try_lock_shared().expect("is free");
+        let start = std::thread::spawn(move || DataDir::open(&path).map(drop));
+        std::thread::sleep(LOCK_PAUSE);
+        drop(looking);
+        start.join().expect("no panic").expect("opens");
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(crate) async fn run(arguments: ServeArguments, output: Output) -> Result<()>
     } else {
         (DataDir::open(&settings.data_dir)?, Keeping::Files)
     };
+    // Before anything is written: the first key is shown once.
+    settings.check_tls()?;
     let http = listen(settings.http.listen, "http").await?;
     let thrift = listen(settings.thrift.listen, "thrift").await?;
     let signals = Signals::new()?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Subcommand;
 use plinth_audit::AuditSettings;
 use plinth_cache::CacheSettings;
+use plinth_core::SecretUrl;
 use plinth_gate::GateSettings;
 use plinth_gate::access::AccessSettings;
 use plinth_http::HttpSettings;
@@ -14,6 +15,7 @@ use plinth_monitor::MonitorSettings;
 use plinth_outbound::OutboundSettings;
 use plinth_redis_link::RedisSettings;
 use plinth_rpc::RpcSettings;
+use plinth_security::tls::ServerTls;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Output;
@@ -95,7 +97,7 @@ impl Default for Settings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ControlSettings {
     /// `postgres://…` or `mysql://…`, shared by all instances. Empty: a SQLite file in the data directory.
-    pub(crate) url: String,
+    pub(crate) url: SecretUrl,
 }
 
 /// Where SQLite databases that tenants register lie.
@@ -188,16 +190,31 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Looks at the TLS files of the edges. Errors: 1001 naming the setting whose file cannot be used.
+    pub(crate) fn check_tls(&self) -> Result<()> {
+        for (setting, files) in [
+            ("http.tls", &self.http.tls),
+            ("thrift.tls", &self.thrift.tls),
+        ] {
+            if let Some(files) = files {
+                ServerTls::load(setting, files, &[])?;
+            }
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<()> {
         self.gate.validate()?;
         self.cache.validate()?;
         crate::redis::check(self)?;
         self.monitor.validate()?;
         self.audit.check()?;
+        self.http.validate()?;
         self.thrift.validate()?;
+        self.outbound.validate()?;
         self.log.parse_filter()?;
         self.trace.validate()?;
-        let url = self.control.url.as_str();
+        let url = self.control.url.expose();
         if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("mysql://") {
             bail!(
                 "control.url: must begin with postgres:// or mysql://, or be left out for a file of its own"
@@ -296,7 +313,7 @@ impl SettingsCommand {
     pub(crate) fn run(self, output: Output) -> Result<()> {
         match self {
             Self::Check { file } => {
-                Settings::load(Some(&file))?;
+                Settings::load(Some(&file))?.check_tls()?;
                 let answer = serde_json::json!({ "file": file, "valid": true });
                 output.say(&answer, |_| format!("{} is valid", file.display()))
             }
@@ -339,6 +356,8 @@ mod tests {
         assert!(refusal("[control]\nurl = \"oracle://x\"").contains("control.url"));
         assert!(refusal("[cache]\nbackend = \"redis\"").contains("redis.url"));
         assert!(refusal("[redis]\nurl = \"http://x\"").contains("redis.url"));
+        assert!(refusal("[http]\nidle_timeout_ms = 0").contains("http.idle_timeout_ms"));
+        assert!(refusal("[outbound]\nattempt_ms_max = 0").contains("outbound.attempt_ms_max"));
         assert!(refusal("[[[").contains("TOML"));
     }
 
@@ -353,6 +372,22 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("/tmp/x"));
         let bad = [("PLINTH__CACHE__BYTES".to_owned(), "1".to_owned())];
         assert!(Settings::parse("", bad).is_err());
+    }
+
+    #[test]
+    fn the_password_of_the_control_database_is_not_shown() {
+        let none: [(String, String); 0] = [];
+        let settings = "[control]\nurl = \"postgres://me:hush@host/plinth\"";
+        let settings = Settings::parse(settings, none).expect("parses");
+        let shown = [
+            toml::to_string(&settings).expect("serialises"),
+            serde_json::to_string(&settings).expect("serialises"),
+            format!("{settings:?}"),
+        ];
+        for shown in shown {
+            assert!(shown.contains("postgres://***@host/plinth"), "{shown}");
+            assert!(!shown.contains("hush"), "{shown}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+pub use plinth_core::SecretUrl as RedisUrl;
 use plinth_core::{Error, Result};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Most shared connections to one server.
@@ -94,45 +95,6 @@ impl RedisSettings {
     }
 }
 
-/// A URL that may hold a password, which is never shown.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct RedisUrl(String);
-
-impl RedisUrl {
-    /// Takes the text over.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether no Redis is named.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The text with `***` in place of what stands before the hosts.
-    fn shown(&self) -> String {
-        match (self.0.split_once("://"), self.0.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-            _ => self.0.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.shown())
-    }
-}
-
-impl Serialize for RedisUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.shown())
-    }
-}
-
 /// Host and port of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
@@ -197,7 +159,7 @@ impl Target {
     pub(crate) fn parse(url: &RedisUrl) -> Result<Self> {
         let refuse = |reason: &str| Error::invalid("redis.url", reason);
         let (scheme, rest) = url
-            .0
+            .expose()
             .split_once("://")
             .ok_or_else(|| refuse("must begin with redis:// or rediss://"))?;
         let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));

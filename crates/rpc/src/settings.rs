@@ -12,6 +12,9 @@ pub const FRAME_BYTES_MIN: usize = 64 * 1024;
 /// Largest frame limit that can be set, in bytes: above it Thrift's own clients refuse.
 pub const FRAME_BYTES_CEILING: usize = 256 * 1024 * 1024;
 
+/// The bytes of a frame's length.
+const LENGTH_BYTES: usize = 4;
+
 /// Settings of the Thrift edge, section `[thrift]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,7 +27,8 @@ pub struct RpcSettings {
     pub header_bytes_max: usize,
     /// Most memory that one decoded request may take, in bytes: its text, payloads and the slots of its lists and maps.
     pub decoded_bytes_max: usize,
-    /// Most memory that all frames above 64 KiB that are being received may take together, in bytes. Further ones wait.
+    /// Most memory that all frames above 64 KiB may take together, in bytes, from their first byte until they are
+    /// answered. A frame takes of it what has come of it, and waits where nothing is left.
     pub receiving_bytes_max: usize,
     /// Most open connections. Further ones wait in the backlog of the socket.
     pub connections_max: usize,
@@ -78,14 +82,14 @@ impl RpcSettings {
                 "must be 1024 to 262144: the format ends there",
             ));
         }
-        let at_least_a_frame = [
-            ("thrift.decoded_bytes_max", self.decoded_bytes_max),
-            ("thrift.receiving_bytes_max", self.receiving_bytes_max),
-        ];
-        for (field, bytes) in at_least_a_frame {
-            if bytes < self.frame_bytes_max {
-                return Err(Error::invalid(field, "must hold one frame at least"));
-            }
+        if self.decoded_bytes_max < self.frame_bytes_max {
+            let rule = "must hold one frame at least";
+            return Err(Error::invalid("thrift.decoded_bytes_max", rule));
+        }
+        let whole = self.whole_bytes_max();
+        if self.receiving_bytes_max < whole {
+            let rule = format!("must hold one frame with its header at least, {whole} bytes");
+            return Err(Error::invalid("thrift.receiving_bytes_max", rule));
         }
         let positive = [
             ("thrift.idle_timeout_ms", self.idle_timeout_ms),
@@ -100,6 +104,11 @@ impl RpcSettings {
             }
         }
         Ok(())
+    }
+
+    /// Most bytes of one frame with its length and its TTHeader.
+    pub(crate) const fn whole_bytes_max(&self) -> usize {
+        LENGTH_BYTES + self.header_bytes_max + self.frame_bytes_max
     }
 
     pub(crate) fn idle_timeout(&self) -> Duration {

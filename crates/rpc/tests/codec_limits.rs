@@ -338,26 +338,45 @@ async fn a_silence_is_counted_from_the_last_call() {
     assert!(silent.elapsed() >= IDLE, "{:?}", silent.elapsed());
 }
 
-#[tokio::test]
-async fn large_frames_wait_for_their_share_of_memory() {
+/// Room for one frame of 1 MiB and nothing else.
+fn room_for_one() -> (CodecLimits, Bytes) {
     const FRAME_BYTES: usize = 1024 * 1024;
     let settings = plinth_rpc::RpcSettings {
         frame_bytes_max: FRAME_BYTES,
-        receiving_bytes_max: FRAME_BYTES,
-        decoded_bytes_max: FRAME_BYTES,
+        receiving_bytes_max: FRAME_BYTES + 64 * 1024 + 4,
+        decoded_bytes_max: 4 * FRAME_BYTES,
         frame_timeout_ms: 200,
         ..plinth_rpc::RpcSettings::default()
     };
-    let limits = CodecLimits::new(&settings);
-    let bytes = wrap(
-        &cache_set_of(FRAME_BYTES / 2 + 9, WireProtocol::Binary),
-        Transport::Framed,
-        &[],
-    );
+    settings.validate().expect("the smallest that is allowed");
+    let message = cache_set_of(FRAME_BYTES, WireProtocol::Binary);
+    let message = wrap(&message, Transport::Framed, &[]);
+    (CodecLimits::new(&settings), message)
+}
+
+#[tokio::test]
+async fn large_frames_wait_for_their_share_of_memory() {
+    let (limits, bytes) = room_for_one();
     let mut first = decoder(std::io::Cursor::new(bytes.clone()), limits.clone());
-    let mut second = decoder(std::io::Cursor::new(bytes), limits);
+    let mut second = decoder(std::io::Cursor::new(bytes.clone()), limits.clone());
     assert!(next(&mut first).await.0.is_call());
     // The first one keeps its share until its next message is waited for.
     framing(next(&mut second).await.0, "took longer");
     assert!(matches!(next(&mut first).await.0, Outcome::End));
+    let mut third = decoder(std::io::Cursor::new(bytes), limits);
+    assert!(next(&mut third).await.0.is_call());
+}
+
+#[tokio::test]
+async fn a_claimed_length_takes_no_memory_from_others() {
+    let (limits, bytes) = room_for_one();
+    let begun = bytes.get(..1_000).expect("longer").to_vec();
+    // They are told of a whole frame and get the beginning of it; a client that holds the line is like this.
+    let (_held, open) = tokio::io::duplex(8);
+    let claims = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(begun), open);
+    let mut claiming = decoder(claims, limits.clone());
+    let mut honest = decoder(std::io::Cursor::new(bytes), limits);
+    let (claimed, answered) = tokio::join!(next(&mut claiming), next(&mut honest));
+    framing(claimed.0, "took longer");
+    assert!(answered.0.is_call());
 }

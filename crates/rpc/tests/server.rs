@@ -15,7 +15,7 @@ use plinth_idl::contract::method;
 use plinth_rpc::RpcSettings;
 use plinth_rpc::codec::WireProtocol;
 use support::frames::{PROTOCOLS, TRANSPORTS, Transport, call, wrap};
-use support::server::{Running, start};
+use support::server::{Hanging, Running, start, start_service};
 use support::values::smallest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -265,4 +265,25 @@ async fn settings_that_cannot_work_are_refused_by_name() {
             .expect_err(field);
         assert_eq!(error.violations()[0].field, field);
     }
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_client() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let server = start_service(RpcSettings::default(), Hanging { told }).await;
+    let request = wrap(&health(WireProtocol::Binary), Transport::Framed, &[]);
+    // Alone, and with a second request that waits behind the first and hides the end.
+    for requests in [1, 2] {
+        let mut stream = connect(&server).await;
+        let bytes = request.repeat(requests);
+        stream.write_all(&bytes).await.expect("open");
+        let next = timeout(SOON, tells.recv()).await;
+        assert_eq!(next.expect("in time"), Some("begun"));
+        let still = timeout(MOMENT, tells.recv()).await;
+        assert!(still.is_err(), "the client is there: {still:?}");
+        drop(stream);
+        let next = timeout(SOON, tells.recv()).await;
+        assert_eq!(next.expect("in time"), Some("dropped"));
+    }
+    end(server).await;
 }

@@ -14,6 +14,7 @@ mod failure;
 mod idempotency;
 mod locks;
 mod migration;
+mod roles;
 
 use std::path::Path;
 use std::str::FromStr as _;

@@ -10,7 +10,7 @@
 mod support;
 
 use support::backend::{Backend, with_store};
-use support::{access, definitions, epochs, lost, schema, tls};
+use support::{access, definitions, epochs, lost, roles, schema, tls};
 
 /// Makes one module per backend with one test per behaviour.
 macro_rules! contract {
@@ -79,6 +79,12 @@ contract! {
     reopened_sqlite = SqliteFile: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
     reopened_postgres = Postgres: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
     reopened_mariadb = MariaDb: schema::{reopening_finds_everything, a_newer_schema_is_refused, instances_may_start_at_once};
+}
+
+contract! {
+    raced_sqlite = SqliteFile: roles::{of_the_last_two_holders_one_stays, a_rule_sees_what_the_other_instance_has_just_given};
+    raced_postgres = Postgres: roles::{of_the_last_two_holders_one_stays, a_rule_sees_what_the_other_instance_has_just_given};
+    raced_mariadb = MariaDb: roles::{of_the_last_two_holders_one_stays, a_rule_sees_what_the_other_instance_has_just_given};
 }
 
 contract! {

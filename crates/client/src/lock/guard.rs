@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use plinth_core::{ErrorCode, Fence};
+use plinth_core::{ErrorCode, Fence, Outcome};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{AcquireOptions, LockAsk, LockGrant};
@@ -11,6 +11,7 @@ use super::{LockClient, is_taken};
 use crate::Client;
 use crate::error::{ClientError, Result};
 use crate::request_id;
+use crate::retry::Repeat;
 
 /// Longest wait of one call, in milliseconds.
 const CALL_WAIT_MS_MAX: u64 = 60_000;
@@ -194,17 +195,23 @@ impl LockGuard {
         }
     }
 
-    /// Releases the locks, and says whether all were held until now.
+    /// Releases the locks, and says whether all were held until now. Where the answer was lost on the way, the release is
+    /// repeated, and that they were held is what the renewals knew: a repeat finds nothing to release.
     ///
     /// Errors: the way to Plinth broke; the leases then end by themselves.
     pub async fn release(self) -> Result<bool> {
         self.ended.cancel();
-        let items = self
-            .client
-            .lock()
-            .release(&self.owner, &self.grants)
-            .await?;
-        Ok(items.iter().all(|item| item.code.is_none()))
+        let lock = self.client.lock();
+        let first = lock.release_with(Repeat::Never, &self.owner, &self.grants);
+        match first.await {
+            Ok(items) => Ok(items.iter().all(|item| item.code.is_none())),
+            Err(error) if error.retriable => {
+                let items = lock.release(&self.owner, &self.grants).await?;
+                let released = items.iter().all(|item| item.code.is_none());
+                Ok(released || (error.outcome == Outcome::Unknown && !self.is_lost()))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

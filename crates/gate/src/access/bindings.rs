@@ -24,9 +24,9 @@ impl AccessService {
         let role = self.roles.require("role", &request.role)?;
         self.check_may_grant(&ctx.caller, role)?;
         let _change = self.begin_change().await?;
-        let mut held = self.roles_of(&ctx.caller.tenant, &principal).await?;
-        held.push(RoleName::clone(&role.name));
-        self.check_separation(&held)?;
+        let rule = |held: &[RoleName]| {
+            self.check_separation(held.iter().chain([&role.name]).map(AsRef::as_ref))
+        };
         let binding = BindingRecord {
             principal,
             role: RoleName::clone(&role.name),
@@ -35,7 +35,7 @@ impl AccessService {
         };
         let created = self
             .directory
-            .bind_role(&ctx.caller.tenant, &binding)
+            .bind_role(&ctx.caller.tenant, &binding, &rule)
             .await?;
         Ok(BindRoleReply { created })
     }
@@ -59,13 +59,10 @@ impl AccessService {
             self.check_may_grant(&ctx.caller, role)?;
         }
         let _change = self.begin_change().await?;
-        if !is_dead && self.is_indispensable(&request.role) {
-            self.check_not_last(tenant, &principal, &request.role)
-                .await?;
-        }
+        let keeps_last = !is_dead && self.is_indispensable(&request.role);
         let removed = self
             .directory
-            .unbind_role(tenant, &principal, &request.role)
+            .unbind_role(tenant, &principal, &request.role, keeps_last)
             .await?;
         Ok(UnbindRoleReply { removed })
     }

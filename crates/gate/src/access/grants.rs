@@ -22,20 +22,6 @@ impl AccessService {
         .with_detail("role", role.name.as_ref()))
     }
 
-    /// The roles that a principal holds now; none where it does not exist.
-    pub(super) async fn roles_of(
-        &self,
-        tenant: &TenantId,
-        principal: &PrincipalId,
-    ) -> Result<Vec<RoleName>> {
-        let all = PageLimit::parse(Some(i64::from(plinth_core::limits::PAGE_LIMIT_MAX)))?;
-        let bindings = self
-            .directory
-            .bindings(tenant, Some(principal), None, all)
-            .await?;
-        Ok(bindings.into_iter().map(|binding| binding.role).collect())
-    }
-
     /// Errors: 1003 where the caller may not give each of these roles; 1005 where they hold two of the separated powers,
     /// or a binding of `owner` sleeps among them: a key made now would open everything once duties are united again.
     /// Another role that the book does not know holds nothing and is nobody's concern.
@@ -44,7 +30,7 @@ impl AccessService {
         for role in roles.iter().filter_map(|name| self.roles.get(name)) {
             self.check_may_grant(caller, role)?;
         }
-        self.check_separation(roles)
+        self.check_separation(roles.iter().map(AsRef::as_ref))
     }
 
     /// Errors: 1005 where a binding of `owner` from before duties were separated is among these roles.
@@ -58,8 +44,11 @@ impl AccessService {
     }
 
     /// Errors: 1005 where these roles hold two of the separated powers.
-    pub(super) fn check_separation(&self, roles: &[RoleName]) -> Result<()> {
-        match self.roles.conflict(roles.iter().map(AsRef::as_ref)) {
+    pub(super) fn check_separation<'a>(
+        &self,
+        roles: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
+        match self.roles.conflict(roles) {
             None => Ok(()),
             Some([one, other]) => Err(Error::conflict(format!(
                 "nobody holds both {one} and {other}: these powers are separated"
@@ -74,22 +63,6 @@ impl AccessService {
         } else {
             role == OWNER
         }
-    }
-
-    /// Errors: 1005 where the principal is the last of its tenant that holds a role.
-    pub(super) async fn check_not_last(
-        &self,
-        tenant: &TenantId,
-        principal: &PrincipalId,
-        role: &str,
-    ) -> Result<()> {
-        let holders = self.holders_of(tenant, role).await?;
-        if holders.contains(principal) && holders.len() == 1 {
-            return Err(Error::conflict(format!(
-                "the last {role} of a tenant stays; bind another one first"
-            )));
-        }
-        Ok(())
     }
 
     /// Who holds a role in a tenant.

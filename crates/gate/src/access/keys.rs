@@ -31,9 +31,10 @@ impl AccessService {
         let expires_at = parse_expiry(request.expires_in_ms, now)?;
 
         let _change = self.begin_change().await?;
-        let mut held = self.roles_of(&ctx.caller.tenant, &principal.id).await?;
-        held.extend(roles.iter().cloned());
-        self.check_holder(&ctx.caller, &held)?;
+        let rule = |held: &[RoleName]| {
+            let all: Vec<_> = held.iter().chain(&roles).cloned().collect();
+            self.check_holder(&ctx.caller, &all)
+        };
         let (key, text) = self.generate()?;
         let new_key = NewKey {
             id: key.id().clone(),
@@ -43,15 +44,13 @@ impl AccessService {
             label,
             expires_at,
             created_at: now,
-            roles,
+            roles: roles.clone(),
             created_by: Some(ctx.caller.principal.id.clone()),
         };
         let scope = scope(ctx, &request, now)?;
         let answer = FirstAnswer::to(std::slice::from_ref(&new_key)).text()?;
-        let creation = self
-            .directory
-            .create_key(&new_key, scope.as_ref().map(|scope| (scope, &*answer)))
-            .await?;
+        let scope = scope.as_ref().map(|scope| (scope, &*answer));
+        let creation = self.directory.create_key(&new_key, &rule, scope).await?;
         let (created, _) = created_keys(creation, &[new_key], vec![text])?;
         match created.into_iter().next() {
             Some(created) => Ok(CreateKeyReply { created }),

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use plinth_core::access::{
-    AccessDirectory, BindingRecord, Creation, IdempotencyScope, KeyRecord, NewKey, TenantRecord,
+    AccessDirectory, BindingRecord, Creation, IdempotencyScope, KeyRecord, NewKey, RoleRule,
+    TenantRecord,
 };
 use plinth_core::{
     CredentialDirectory, CredentialId, CredentialLookup, Error, ErrorCode, ManualClock, PageLimit,
@@ -101,6 +102,14 @@ impl MemoryDirectory {
         Creation::Created
     }
 
+    fn held(tables: &Tables, tenant: &TenantId, principal: &PrincipalId) -> Vec<RoleName> {
+        let bindings = tables.bindings.keys();
+        bindings
+            .filter(|(owner, holder, _)| owner == tenant && holder == principal)
+            .map(|(_, _, role)| role.clone())
+            .collect()
+    }
+
     fn repeated(
         tables: &Tables,
         scope: Option<(&IdempotencyScope, &str)>,
@@ -191,6 +200,7 @@ impl AccessDirectory for MemoryDirectory {
     async fn create_key(
         &self,
         key: &NewKey,
+        rule: RoleRule<'_>,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
         self.check_up()?;
@@ -198,6 +208,7 @@ impl AccessDirectory for MemoryDirectory {
         if let Some(repeated) = Self::repeated(&tables, scope)? {
             return Ok(repeated);
         }
+        rule(&Self::held(&tables, &key.tenant, &key.principal.id))?;
         Ok(Self::create(&mut tables, key, scope))
     }
 
@@ -242,8 +253,14 @@ impl AccessDirectory for MemoryDirectory {
         }
     }
 
-    async fn bind_role(&self, tenant: &TenantId, binding: &BindingRecord) -> Result<bool> {
+    async fn bind_role(
+        &self,
+        tenant: &TenantId,
+        binding: &BindingRecord,
+        rule: RoleRule<'_>,
+    ) -> Result<bool> {
         let mut tables = self.tables.lock();
+        rule(&Self::held(&tables, tenant, &binding.principal))?;
         let holder = (tenant.clone(), binding.principal.clone());
         if !tables.principals.contains_key(&holder) {
             return Err(Error::not_found("no such principal"));
@@ -261,9 +278,18 @@ impl AccessDirectory for MemoryDirectory {
         tenant: &TenantId,
         principal: &PrincipalId,
         role: &str,
+        keeps_last: bool,
     ) -> Result<bool> {
+        let mut tables = self.tables.lock();
         let place = (tenant.clone(), principal.clone(), role.into());
-        Ok(self.tables.lock().bindings.remove(&place).is_some())
+        let others = tables
+            .bindings
+            .keys()
+            .any(|(owner, holder, name)| owner == tenant && holder != principal && &**name == role);
+        if keeps_last && !others && tables.bindings.contains_key(&place) {
+            return Err(Error::conflict("the last one stays"));
+        }
+        Ok(tables.bindings.remove(&place).is_some())
     }
 
     async fn bindings(
@@ -389,7 +415,7 @@ impl World {
             created_by: None,
         };
         self.directory
-            .create_key(&new_key, None)
+            .create_key(&new_key, &|_| Ok(()), None)
             .await
             .expect("stores");
         text.expose().to_owned()

@@ -7,13 +7,15 @@ use plinth_core::{Error, Result, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::body::read_body;
+use super::body::{BodyLimits, read_body};
 use super::{cut, refuse_field};
 use crate::problem::Problem;
 
 /// Most values of one JSON body: objects, lists, texts, numbers together. Keeps a body of the largest size from
 /// unfolding to many times its size in memory.
 const JSON_VALUES_MAX: usize = 4 * limits::ELEMENTS_MAX;
+/// Largest body of a request that may wait, in bytes: what it holds through its wait is counted by no budget.
+pub(crate) const WAITING_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A JSON body: as an argument it is read and checked, as a reply it is written.
 ///
@@ -29,6 +31,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
         check_content_type(request.headers())?;
         let (_, bytes) = read_body(request).await?;
         Ok(Self(parse(&bytes)?))
+    }
+}
+
+/// The JSON body of a request that may wait: small, and out of the budget of the bodies before the wait begins.
+#[derive(Clone, Debug)]
+pub struct WaitingJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for WaitingJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        let limits = request.extensions().get::<BodyLimits>().cloned();
+        let (_, bytes) = read_body(request).await?;
+        if bytes.len() > WAITING_BODY_BYTES_MAX {
+            let rule = format!(
+                "has more than {WAITING_BODY_BYTES_MAX} bytes, which no request that waits needs"
+            );
+            return Err(Error::too_large("body", rule).into());
+        }
+        let value = parse(&bytes)?;
+        if let Some(limits) = limits {
+            limits.give_back();
+        }
+        Ok(Self(value))
     }
 }
 

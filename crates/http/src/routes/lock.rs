@@ -12,7 +12,7 @@ use plinth_lock::model::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession};
+use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession, WaitingJson};
 use crate::problem::ApiResult;
 use crate::services::Services;
 
@@ -37,7 +37,7 @@ pub(crate) fn router() -> OpenApiRouter<Services> {
 async fn acquire(
     State(services): State<Services>,
     session: ApiSession,
-    ApiJson(request): ApiJson<AcquireRequest>,
+    WaitingJson(request): WaitingJson<AcquireRequest>,
 ) -> ApiResult<ApiJson<AcquireReply>> {
     let wait_ms = u64::try_from(request.wait_ms.unwrap_or(0)).unwrap_or(0);
     let target = Target::resources(request.resources()).waiting_ms(wait_ms);
@@ -101,7 +101,7 @@ async fn release(
 async fn verify(
     State(services): State<Services>,
     session: ApiSession,
-    ApiJson(request): ApiJson<VerifyRequest>,
+    WaitingJson(request): WaitingJson<VerifyRequest>,
 ) -> ApiResult<ApiJson<VerifyReply>> {
     let wait_ms = u64::try_from(request.wait_ms.unwrap_or(0)).unwrap_or(0);
     let target = Target::resource(lock_resource(&request.lock)).waiting_ms(wait_ms);

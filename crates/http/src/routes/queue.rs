@@ -15,7 +15,7 @@ use plinth_queue::model::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession};
+use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession, WaitingJson};
 use crate::problem::ApiResult;
 use crate::services::Services;
 
@@ -140,7 +140,7 @@ async fn unsubscribe(
 async fn receive(
     State(services): State<Services>,
     session: ApiSession,
-    ApiJson(request): ApiJson<ReceiveRequest>,
+    WaitingJson(request): WaitingJson<ReceiveRequest>,
 ) -> ApiResult<ApiJson<ReceiveReply>> {
     let wait_ms = u64::try_from(request.wait_ms.unwrap_or(0)).unwrap_or(0);
     let target = Target::resource(queue_resource(&request.queue)).waiting_ms(wait_ms);

@@ -20,13 +20,11 @@ use plinth_core::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Lifetime, Streams, not_a_stream, problem_event, respond, trace_of};
-use crate::extract::{BodyLimits, read_body, single};
+use crate::extract::{BodyLimits, WAITING_BODY_BYTES_MAX, read_body, single};
 use crate::problem::{ApiResult, Problem};
 
 /// How long a view rests between two looks, in milliseconds.
 pub(crate) const INTERVAL: HeaderName = HeaderName::from_static("x-live-interval-ms");
-/// Largest body of a question that is asked again and again, in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The rest where the caller names none, in milliseconds.
 pub(crate) const INTERVAL_MS_DEFAULT: u64 = 1_000;
 /// The shortest rest, in milliseconds.
@@ -47,8 +45,9 @@ pub(super) async fn begin(
     let interval = interval(&parts)?;
     let place = streams.place()?;
     let (_, body) = read_body(Request::from_parts(parts.clone(), body)).await?;
-    if body.len() > BODY_BYTES_MAX {
-        let rule = format!("has more than {BODY_BYTES_MAX} bytes, which no live view needs");
+    if body.len() > WAITING_BODY_BYTES_MAX {
+        let rule =
+            format!("has more than {WAITING_BODY_BYTES_MAX} bytes, which no live view needs");
         return Err(Error::too_large("body", rule).into());
     }
     // What is kept is small: the share of the budget goes back, and each look takes its own.

@@ -104,17 +104,19 @@ async fn measure(
     output: Output,
 ) -> Result<Measured> {
     let bar = report::bar("preparing", arguments.requests, output);
-    let prepared = bench.prepare(workload, arguments.requests, &bar).await;
+    let within = Duration::from_secs(arguments.seconds_max);
+    let until = Instant::now() + within;
+    let prepared = bench.prepare(workload, arguments.requests, until, &bar);
+    let prepared = prepared.await;
     bar.finish_and_clear();
-    prepared?;
-    let bar = report::bar(workload.name(), arguments.requests, output);
+    let requests = prepared?;
+    let bar = report::bar(workload.name(), requests, output);
     let taken = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let until = began + Duration::from_secs(arguments.seconds_max);
+    let until = began + within;
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..arguments.concurrency {
         let (bench, taken, bar) = (Arc::clone(bench), Arc::clone(&taken), bar.clone());
-        let requests = arguments.requests;
         workers.spawn(async move {
             let mut found = Found::default();
             while Instant::now() < until {

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use faststr::FastStr;
 use pilota::thrift::{TMessageIdentifier, TMessageType, ThriftException};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use volo_thrift::codec::Decoder;
 use volo_thrift::codec::default::framed::HasFramed;
@@ -21,8 +19,9 @@ use super::fault::{Fault, Refusal};
 use super::header::{self, CallHeaders, TTHEADER_MAGIC};
 use super::input::CheckedInput;
 use super::inspect::{Inspection, Inspector};
+use super::receiving::Share;
 use super::wire::WireProtocol;
-use super::{CodecLimits, RECEIVING_UNIT_BYTES, SMALL_FRAME_BYTES_MAX};
+use super::{CodecLimits, SMALL_FRAME_BYTES_MAX};
 
 /// Room for one read, in bytes.
 const READ_BYTES: usize = 8 * 1024;
@@ -36,8 +35,8 @@ pub struct CheckedDecoder<R> {
     reader: R,
     buffer: BytesMut,
     limits: CodecLimits,
-    /// Its share of the receiving budget while a large frame is in memory.
-    share: Option<OwnedSemaphorePermit>,
+    /// Its share of the receiving budget while a large frame is in memory: until its answer is out.
+    share: Share,
     /// Wakes a silent connection. Set anew only when it has fired: a timer that was set for each call would cost every call a
     /// turn at the lock of the runtime's timers.
     silence: Option<Pin<Box<Sleep>>>,
@@ -68,7 +67,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
             reader,
             buffer: BytesMut::new(),
             limits,
-            share: None,
+            share: Share::default(),
             silence: None,
             scratch: ServerContext::default(),
         }
@@ -117,15 +116,11 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         Ok(())
     }
 
-    /// Waits for a share of the receiving budget. Frames up to 64 KiB need none.
-    async fn share(&mut self, bytes: usize) {
-        if bytes <= SMALL_FRAME_BYTES_MAX || self.share.is_some() {
-            return;
+    /// Waits for room for `bytes` of a message in the receiving budget. Up to 64 KiB need none.
+    async fn room(&mut self, bytes: usize) {
+        if bytes > SMALL_FRAME_BYTES_MAX {
+            self.limits.receiving.grow(&mut self.share, bytes).await;
         }
-        let units = u32::try_from(bytes.div_ceil(RECEIVING_UNIT_BYTES)).unwrap_or(u32::MAX);
-        let receiving = Arc::clone(&self.limits.receiving);
-        // The semaphore is never closed; without a permit the frame would only be uncounted.
-        self.share = receiving.acquire_many_owned(units).await.ok();
     }
 
     /// Takes `count` bytes off the connection, of which the first may be in the buffer. A large frame gets memory of its
@@ -135,15 +130,19 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
             self.need(count).await?;
             return Ok(self.buffer.split_to(count).freeze());
         }
-        self.share(count).await;
         let here = self.buffer.len().min(count);
-        let mut frame = BytesMut::with_capacity(2 * SMALL_FRAME_BYTES_MAX.min(count));
+        let mut frame = BytesMut::with_capacity(here.max(SMALL_FRAME_BYTES_MAX));
         frame.extend_from_slice(&self.buffer.split_to(here));
         while frame.len() < count {
-            if frame.capacity() == frame.len() {
-                frame.reserve(frame.len().min(count - frame.len()));
+            let mut spare = frame.capacity() - frame.len();
+            if spare == 0 {
+                spare = frame.len().min(count - frame.len());
+                self.room(frame.len() + spare).await;
+                let mut grown = BytesMut::with_capacity(frame.len() + spare);
+                grown.extend_from_slice(&frame);
+                frame = grown;
             }
-            let missing = u64::try_from(count - frame.len()).unwrap_or(u64::MAX);
+            let missing = u64::try_from(spare.min(count - frame.len())).unwrap_or(u64::MAX);
             if (&mut self.reader)
                 .take(missing)
                 .read_buf(&mut frame)
@@ -255,9 +254,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         loop {
             match inspector.advance(&self.buffer, false) {
                 Ok(Inspection::Incomplete) => {
-                    if self.buffer.len() > SMALL_FRAME_BYTES_MAX {
-                        self.share(self.limits.frame_bytes_max).await;
-                    }
+                    self.room(self.buffer.len() + READ_BYTES).await;
                     if !self.fill().await? {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -291,7 +288,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
 
     /// Hands the memory of past frames back: an idle connection keeps none, and no frame keeps its neighbours.
     fn release(&mut self) {
-        self.share = None;
+        self.share = Share::default();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         } else if self.buffer.capacity() > SMALL_FRAME_BYTES_MAX {

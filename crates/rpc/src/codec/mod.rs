@@ -20,13 +20,12 @@ pub(crate) mod header;
 mod input;
 mod inspect;
 mod output;
+mod receiving;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use volo_thrift::codec::MakeCodec;
 
 pub use self::decoder::CheckedDecoder;
@@ -37,14 +36,13 @@ pub use self::header::CallHeaders;
 pub use self::input::CheckedInput;
 pub use self::inspect::{Inspection, Inspector};
 pub use self::output::CompactOutput;
+pub use self::receiving::ReceivingBudget;
 pub use self::wire::WireProtocol;
 
 use crate::settings::RpcSettings;
 
 /// Largest frame that is received without a share of [`CodecLimits::receiving`], in bytes.
 pub(crate) const SMALL_FRAME_BYTES_MAX: usize = 64 * 1024;
-/// One permit of the receiving budget, in bytes.
-pub(crate) const RECEIVING_UNIT_BYTES: usize = 1_024;
 
 /// What one message may cost.
 #[derive(Clone)]
@@ -61,15 +59,14 @@ pub struct CodecLimits {
     pub frame_timeout: Duration,
     /// How long a reply may take to be read by the client.
     pub write_timeout: Duration,
-    /// Memory for all frames above 64 KiB that are being received, in units of 1 KiB.
-    pub receiving: Arc<Semaphore>,
+    /// Memory for all frames above 64 KiB.
+    pub receiving: ReceivingBudget,
 }
 
 impl CodecLimits {
     /// The limits that the settings name.
     #[must_use]
     pub fn new(settings: &RpcSettings) -> Self {
-        let units = settings.receiving_bytes_max / RECEIVING_UNIT_BYTES;
         Self {
             frame_bytes_max: settings.frame_bytes_max,
             header_bytes_max: settings.header_bytes_max,
@@ -77,7 +74,10 @@ impl CodecLimits {
             idle_timeout: settings.idle_timeout(),
             frame_timeout: settings.frame_timeout(),
             write_timeout: settings.write_timeout(),
-            receiving: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
+            receiving: ReceivingBudget::new(
+                settings.receiving_bytes_max,
+                settings.whole_bytes_max(),
+            ),
         }
     }
 }

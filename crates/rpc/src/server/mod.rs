@@ -5,6 +5,7 @@
 //! codec. Calls of one connection are answered one after the other, in their order: a multiplexed Kitex client, which
 //! matches replies by sequence number, is served as well.
 
+mod attended;
 mod stream;
 
 use std::net::SocketAddr;
@@ -29,7 +30,8 @@ use volo_thrift::context::ServerContext;
 use volo_thrift::tracing::DefaultProvider;
 use volo_thrift::transport::pingpong;
 
-use self::stream::{ReadHalf, WriteHalf};
+use self::attended::Attended;
+use self::stream::Connection;
 use crate::codec::{CheckedThriftCodec, CodecLimits};
 use crate::incoming::Incoming;
 use crate::settings::RpcSettings;
@@ -149,8 +151,8 @@ async fn connection<S>(
             tracing::debug!(%error, %peer, "the connection broke before it was served");
             return;
         }
-        if let Some((read, write)) = open(&edge, stream, peer).await {
-            serve_calls(&edge, read, write, peer).await;
+        if let Some(stream) = open(&edge, stream, peer).await {
+            serve_calls(&edge, stream, peer).await;
         }
     };
     tokio::select! {
@@ -160,17 +162,13 @@ async fn connection<S>(
     drop(permit);
 }
 
-async fn open<S>(
-    edge: &Edge<S>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Option<(ReadHalf, WriteHalf)> {
+async fn open<S>(edge: &Edge<S>, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
     let Some(tls) = &edge.tls else {
-        return Some(stream::plain(stream));
+        return Some(Connection::plain(stream));
     };
     let acceptor = TlsAcceptor::from(tls.config());
     match timeout(edge.handshake_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream::encrypted(stream)),
+        Ok(Ok(stream)) => Some(Connection::encrypted(stream)),
         Ok(Err(error)) => {
             tracing::debug!(%error, %peer, "the TLS handshake failed");
             None
@@ -182,7 +180,7 @@ async fn open<S>(
     }
 }
 
-async fn serve_calls<S>(edge: &Edge<S>, read: ReadHalf, write: WriteHalf, peer: SocketAddr)
+async fn serve_calls<S>(edge: &Edge<S>, connection: Connection, peer: SocketAddr)
 where
     S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend>
         + Send
@@ -190,14 +188,20 @@ where
         + 'static,
     S::Error: Into<ServerError> + Send,
 {
-    let (encoder, decoder) = edge.codec.make_codec(read, write);
+    let (encoder, decoder) = edge
+        .codec
+        .make_codec(connection.clone(), connection.clone());
+    let service = Attended {
+        service: &edge.service,
+        connection,
+    };
     let (notify, closing) = (Notify::new(), Arc::new(AtomicBool::new(false)));
     let calls = pingpong::serve(
         encoder,
         decoder,
         notify.notified(),
         Arc::clone(&closing),
-        &edge.service,
+        &service,
         Arc::from([]),
         Some(Address::from(peer)),
         DefaultProvider,

@@ -1,60 +1,89 @@
-//! The two kinds of connection, as one type.
+//! The two kinds of connection, as one type that the two halves of the codec and the watch over the peer share.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp;
 use tokio_rustls::server::TlsStream;
 
-/// The half that requests come from.
-pub(crate) enum ReadHalf {
-    Tcp(tcp::OwnedReadHalf),
-    Tls(tokio::io::ReadHalf<TlsStream<TcpStream>>),
+/// How often the end of a connection is looked for behind a request that already waits there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A connection. Its calls are read, served and answered by one task, one after the other: the lock is never waited for.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Mutex<Stream>>);
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The half that replies go to.
-pub(crate) enum WriteHalf {
-    Tcp(tcp::OwnedWriteHalf),
-    Tls(tokio::io::WriteHalf<TlsStream<TcpStream>>),
+impl Connection {
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        Self(Arc::new(Mutex::new(Stream::Tcp(stream))))
+    }
+
+    /// A connection whose handshake is over.
+    pub(crate) fn encrypted(stream: TlsStream<TcpStream>) -> Self {
+        Self(Arc::new(Mutex::new(Stream::Tls(Box::new(stream)))))
+    }
+
+    /// Returns when the peer has ended its side: nobody waits for the answer any more. As with HTTP/1.1, a client that ends
+    /// its side and still reads counts as gone.
+    pub(crate) async fn left(&self) {
+        while !poll_fn(|context| self.poll_left(context)).await {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Pending while nothing came. `false` where something did, behind which an end may follow that wakes nobody.
+    fn poll_left(&self, context: &mut Context<'_>) -> Poll<bool> {
+        let stream = self.0.lock();
+        let socket = match &*stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        let mut byte = [0];
+        let Ok(peeked) = ready!(socket.poll_peek(context, &mut ReadBuf::new(&mut byte))) else {
+            return Poll::Ready(true);
+        };
+        let ended = || {
+            let ready = socket.ready(Interest::READABLE).now_or_never();
+            ready.is_some_and(|ready| ready.map_or(true, |ready| ready.is_read_closed()))
+        };
+        Poll::Ready(peeked == 0 || ended())
+    }
 }
 
-/// Splits a plain connection.
-pub(crate) fn plain(stream: TcpStream) -> (ReadHalf, WriteHalf) {
-    let (read, write) = stream.into_split();
-    (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
-}
-
-/// Splits a connection whose handshake is over.
-pub(crate) fn encrypted(stream: TlsStream<TcpStream>) -> (ReadHalf, WriteHalf) {
-    let (read, write) = tokio::io::split(stream);
-    (ReadHalf::Tls(read), WriteHalf::Tls(write))
-}
-
-impl AsyncRead for ReadHalf {
+impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_read(context, buffer),
-            Self::Tls(half) => Pin::new(half).poll_read(context, buffer),
+        match &mut *self.0.lock() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
 
-impl AsyncWrite for WriteHalf {
+impl AsyncWrite for Connection {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_write(context, bytes),
-            Self::Tls(half) => Pin::new(half).poll_write(context, bytes),
+        match &mut *self.0.lock() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -63,30 +92,30 @@ impl AsyncWrite for WriteHalf {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_write_vectored(context, slices),
-            Self::Tls(half) => Pin::new(half).poll_write_vectored(context, slices),
+        match &mut *self.0.lock() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(half) => half.is_write_vectored(),
-            Self::Tls(half) => half.is_write_vectored(),
+        match &*self.0.lock() {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_flush(context),
-            Self::Tls(half) => Pin::new(half).poll_flush(context),
+        match &mut *self.0.lock() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_shutdown(context),
-            Self::Tls(half) => Pin::new(half).poll_shutdown(context),
+        match &mut *self.0.lock() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -54,6 +54,34 @@ fn exception(message: String) -> ServerError {
     ))
 }
 
+/// Never answers a call; says when one begins and when it is dropped.
+pub(crate) struct Hanging {
+    pub(crate) told: tokio::sync::mpsc::UnboundedSender<&'static str>,
+}
+
+struct Begun<'a>(&'a Hanging);
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let _test_ended = self.0.told.send("dropped");
+    }
+}
+
+impl Service<ServerContext, Incoming> for Hanging {
+    type Response = CouponServiceResponseSend;
+    type Error = ServerError;
+
+    async fn call(
+        &self,
+        _context: &mut ServerContext,
+        _incoming: Incoming,
+    ) -> Result<Self::Response, ServerError> {
+        let _test_ended = self.told.send("begun");
+        let _begun = Begun(self);
+        std::future::pending().await
+    }
+}
+
 /// A running server.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -63,12 +91,23 @@ pub(crate) struct Running {
 
 /// Starts a server on a free port of the loopback.
 pub(crate) async fn start(settings: RpcSettings) -> Running {
+    start_service(settings, Refusing).await
+}
+
+/// Starts a server over a service of the test's own.
+pub(crate) async fn start_service<S>(settings: RpcSettings, service: S) -> Running
+where
+    S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend, Error = ServerError>
+        + Send
+        + Sync
+        + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let ended =
-        tokio::spawn(async move { serve_service(listener, Refusing, &settings, token).await });
+        tokio::spawn(async move { serve_service(listener, service, &settings, token).await });
     Running {
         address,
         shutdown,

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use plinth_core::access::{
-    AccessDirectory, BindingRecord, Creation, IdempotencyScope, KeyRecord, NewKey, TenantRecord,
+    AccessDirectory, BindingRecord, Creation, IdempotencyScope, KeyRecord, NewKey, RoleRule,
+    TenantRecord,
 };
 use plinth_core::{CredentialId, Error, PageLimit, PrincipalId, Result, TenantId, TimestampMs};
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -14,7 +15,7 @@ use sea_orm::{
 use super::credentials::{kind_from_word, kind_word};
 use super::entity::{api_keys, principals, role_bindings, tenants};
 use super::failure::{self, Phase};
-use super::{ATTEMPTS_MAX, ControlStore, idempotency};
+use super::{ATTEMPTS_MAX, ControlStore, idempotency, roles};
 
 /// Longest name for people and longest label of a key, in bytes.
 const LABEL_BYTES_MAX: usize = 512;
@@ -28,7 +29,7 @@ impl AccessDirectory for ControlStore {
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
         check_label("name", &tenant.name)?;
-        self.create(Some(tenant), first_keys, scope).await
+        self.create(Some(tenant), first_keys, None, scope).await
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>> {
@@ -56,9 +57,11 @@ impl AccessDirectory for ControlStore {
     async fn create_key(
         &self,
         key: &NewKey,
+        rule: RoleRule<'_>,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
-        self.create(None, std::slice::from_ref(key), scope).await
+        self.create(None, std::slice::from_ref(key), Some(rule), scope)
+            .await
     }
 
     async fn keys(
@@ -120,19 +123,14 @@ impl AccessDirectory for ControlStore {
         }
     }
 
-    async fn bind_role(&self, tenant: &TenantId, binding: &BindingRecord) -> Result<bool> {
-        let inserted = role_bindings::Entity::insert(binding_row(tenant, binding))
-            .exec_without_returning(self.ready().await?)
-            .await;
-        match inserted {
-            Ok(_) => Ok(true),
-            Err(cause) if failure::is_duplicate(&cause) => Ok(false),
-            Err(cause) if failure::is_dangling(&cause) => Err(Error::not_found(format!(
-                "the principal {} does not exist",
-                binding.principal
-            ))),
-            Err(cause) => Err(commit(cause)),
-        }
+    async fn bind_role(
+        &self,
+        tenant: &TenantId,
+        binding: &BindingRecord,
+        rule: RoleRule<'_>,
+    ) -> Result<bool> {
+        self.change_roles(|| self.try_bind(tenant, binding, rule))
+            .await
     }
 
     async fn unbind_role(
@@ -140,16 +138,10 @@ impl AccessDirectory for ControlStore {
         tenant: &TenantId,
         principal: &PrincipalId,
         role: &str,
+        keeps_last: bool,
     ) -> Result<bool> {
-        use role_bindings::Column;
-        let removed = role_bindings::Entity::delete_many()
-            .filter(Column::Tenant.eq(tenant.as_str()))
-            .filter(Column::Principal.eq(principal.as_str()))
-            .filter(Column::Role.eq(role))
-            .exec(self.ready().await?)
+        self.change_roles(|| self.try_unbind(tenant, principal, role, keeps_last))
             .await
-            .map_err(commit)?;
-        Ok(removed.rows_affected > 0)
     }
 
     async fn bindings(
@@ -188,7 +180,7 @@ impl AccessDirectory for ControlStore {
 }
 
 /// Why one attempt at a creation did not succeed.
-enum Refusal {
+pub(super) enum Refusal {
     /// A unique key exists: of the thing itself, or of a concurrent use of the idempotency key.
     Duplicate,
     /// The tenant is absent.
@@ -197,6 +189,17 @@ enum Refusal {
     Collided(DbErr),
     /// Anything else.
     Final(Error),
+}
+
+impl Refusal {
+    /// Sorts the failure of a commit.
+    pub(super) fn of_commit(cause: DbErr) -> Self {
+        if failure::is_collision(&cause) {
+            Self::Collided(cause)
+        } else {
+            Self::Final(commit(cause))
+        }
+    }
 }
 
 impl From<Error> for Refusal {
@@ -226,6 +229,7 @@ impl ControlStore {
         &self,
         tenant: Option<&TenantRecord>,
         keys: &[NewKey],
+        rule: Option<RoleRule<'_>>,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation> {
         let Some(first) = keys.first() else {
@@ -240,7 +244,7 @@ impl ControlStore {
         }
         let mut duplicates = 0;
         for attempt in 1..=ATTEMPTS_MAX {
-            match self.try_create(tenant, keys, scope).await {
+            match self.try_create(tenant, keys, rule, scope).await {
                 Ok(creation) => {
                     if let Some((scope, _)) = scope {
                         idempotency::prune(&self.database, scope.at).await;
@@ -270,13 +274,20 @@ impl ControlStore {
         &self,
         tenant: Option<&TenantRecord>,
         keys: &[NewKey],
+        rule: Option<RoleRule<'_>>,
         scope: Option<(&IdempotencyScope, &str)>,
     ) -> Result<Creation, Refusal> {
         let transaction = self.begin().await?;
+        if let (Some(_), [key, ..]) = (rule, keys) {
+            roles::hold_tenant(&transaction, &key.tenant).await?;
+        }
         if let Some((scope, _)) = scope
             && let Some(answer) = idempotency::find(&transaction, scope).await?
         {
             return Ok(Creation::Repeated(answer));
+        }
+        if let (Some(rule), [key, ..]) = (rule, keys) {
+            rule(&roles::held(&transaction, &key.tenant, &key.principal.id).await?)?;
         }
         if let Some(tenant) = tenant {
             tenants::Entity::insert(tenant_row(tenant))
@@ -289,13 +300,7 @@ impl ControlStore {
         if let Some((scope, answer)) = scope {
             idempotency::insert(&transaction, scope, answer).await?;
         }
-        transaction.commit().await.map_err(|cause| {
-            if failure::is_collision(&cause) {
-                Refusal::Collided(cause)
-            } else {
-                Refusal::Final(commit(cause))
-            }
-        })?;
+        transaction.commit().await.map_err(Refusal::of_commit)?;
         Ok(Creation::Created)
     }
 }
@@ -359,7 +364,7 @@ fn read(cause: DbErr) -> Error {
     failure::error(cause, Phase::Read)
 }
 
-fn commit(cause: DbErr) -> Error {
+pub(super) fn commit(cause: DbErr) -> Error {
     failure::error(cause, Phase::Commit)
 }
 
@@ -398,7 +403,10 @@ fn key_row(key: &NewKey) -> api_keys::ActiveModel {
     }
 }
 
-fn binding_row(tenant: &TenantId, binding: &BindingRecord) -> role_bindings::ActiveModel {
+pub(super) fn binding_row(
+    tenant: &TenantId,
+    binding: &BindingRecord,
+) -> role_bindings::ActiveModel {
     role_bindings::ActiveModel {
         tenant: Set(tenant.as_str().to_owned()),
         principal: Set(binding.principal.as_str().to_owned()),

@@ -80,11 +80,21 @@ async fn under_named_lock(
     session: &DatabaseTransaction,
 ) -> Result<(), DbErr> {
     let statement = |sql: String| Statement::from_string(DbBackend::MySql, sql);
-    session
+    let answer = session
         .query_one_raw(statement(format!(
             "SELECT GET_LOCK('{LOCK_NAME}', {LOCK_WAIT_S_MAX})"
         )))
         .await?;
+    // 1: held. 0: somebody else held it all the time. NULL: the server could not.
+    let held = match &answer {
+        Some(row) => row.try_get_by_index::<Option<i64>>(0)?,
+        None => None,
+    };
+    if held != Some(1) {
+        return Err(DbErr::Custom(format!(
+            "another instance has been changing the schema for more than {LOCK_WAIT_S_MAX} s"
+        )));
+    }
     let done = apply(database).await;
     // The lock belongs to the session, which goes back to the pool.
     session

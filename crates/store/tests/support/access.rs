@@ -8,17 +8,17 @@ use plinth_core::access::{
 use plinth_core::limits::IDEMPOTENCY_TTL_MS;
 use plinth_core::{
     CredentialDirectory as _, CredentialId, CredentialLookup, ErrorCode, PageLimit, Principal,
-    PrincipalId, PrincipalKind, StoredCredential, TenantId, TimestampMs,
+    PrincipalId, PrincipalKind, RoleName, StoredCredential, TenantId, TimestampMs,
 };
 use plinth_store::ControlStore;
 
 use super::backend::{BEGIN_MS, Fixture};
 
-fn tenant(name: &str) -> TenantId {
+pub(crate) fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("a good name")
 }
 
-fn principal(name: &str) -> PrincipalId {
+pub(crate) fn principal(name: &str) -> PrincipalId {
     PrincipalId::parse(name).expect("a good name")
 }
 
@@ -26,8 +26,13 @@ fn credential(name: &str) -> CredentialId {
     CredentialId::parse(name).expect("a good name")
 }
 
-fn page(rows: i64) -> PageLimit {
+pub(crate) fn page(rows: i64) -> PageLimit {
     PageLimit::parse(Some(rows)).expect("a good limit")
+}
+
+/// A rule that admits everything.
+pub(crate) fn anything(_held: &[RoleName]) -> plinth_core::Result<()> {
+    Ok(())
 }
 
 pub(crate) fn new_tenant(name: &str) -> TenantRecord {
@@ -76,7 +81,7 @@ async fn found(store: &ControlStore, id: &str) -> Option<StoredCredential> {
     }
 }
 
-async fn shop(fixture: &Fixture) {
+pub(crate) async fn shop(fixture: &Fixture) {
     let created = fixture
         .store
         .create_tenant(&new_tenant("shop"), &[new_key("k1", "shop", "admin")], None)
@@ -231,7 +236,7 @@ pub(crate) async fn concurrent_uses_of_a_key_create_once(fixture: Arc<Fixture>) 
 pub(crate) async fn a_key_needs_its_tenant(fixture: Arc<Fixture>) {
     let refused = fixture
         .store
-        .create_key(&new_key("k1", "nowhere", "admin"), None)
+        .create_key(&new_key("k1", "nowhere", "admin"), &anything, None)
         .await;
     assert_eq!(refused.expect_err("is refused").code(), ErrorCode::NotFound);
     assert!(found(&fixture.store, "k1").await.is_none());
@@ -242,7 +247,7 @@ pub(crate) async fn a_refused_creation_leaves_nothing(fixture: Arc<Fixture>) {
     let store = &fixture.store;
     // The holder and its roles are new, the key's id is taken.
     let refused = store
-        .create_key(&new_key("k1", "shop", "robot"), None)
+        .create_key(&new_key("k1", "shop", "robot"), &anything, None)
         .await;
     assert_eq!(refused.expect_err("is refused").code(), ErrorCode::Conflict);
     let robot = principal("robot");
@@ -256,7 +261,7 @@ pub(crate) async fn a_refused_creation_leaves_nothing(fixture: Arc<Fixture>) {
         granted_by: None,
         granted_at: TimestampMs(BEGIN_MS),
     };
-    let refused = store.bind_role(&tenant("shop"), &binding).await;
+    let refused = store.bind_role(&tenant("shop"), &binding, &anything).await;
     assert_eq!(refused.expect_err("is refused").code(), ErrorCode::NotFound);
 }
 
@@ -264,7 +269,9 @@ pub(crate) async fn keys_are_listed_in_pages(fixture: Arc<Fixture>) {
     shop(&fixture).await;
     let store = &fixture.store;
     for (id, holder) in [("k4", "robot"), ("k3", "admin"), ("k2", "robot")] {
-        let created = store.create_key(&new_key(id, "shop", holder), None).await;
+        let created = store
+            .create_key(&new_key(id, "shop", holder), &anything, None)
+            .await;
         assert_eq!(created.expect("creates"), Creation::Created);
     }
     let list = async |holder: Option<&str>, after: Option<&str>, rows: i64| {
@@ -329,7 +336,7 @@ pub(crate) async fn the_last_use_is_kept_to_the_minute(fixture: Arc<Fixture>) {
     assert_eq!(keys[0].last_used_at, Some(TimestampMs(BEGIN_MS)));
 }
 
-fn binding(holder: &str, role: &str) -> BindingRecord {
+pub(crate) fn binding(holder: &str, role: &str) -> BindingRecord {
     BindingRecord {
         principal: principal(holder),
         role: role.into(),
@@ -342,21 +349,33 @@ pub(crate) async fn bindings_come_and_go(fixture: Arc<Fixture>) {
     shop(&fixture).await;
     let (store, shop) = (&fixture.store, tenant("shop"));
     let operator = binding("admin", "operator");
-    assert!(store.bind_role(&shop, &operator).await.expect("binds"));
-    assert!(!store.bind_role(&shop, &operator).await.expect("binds"));
+    assert!(
+        store
+            .bind_role(&shop, &operator, &anything)
+            .await
+            .expect("binds")
+    );
+    assert!(
+        !store
+            .bind_role(&shop, &operator, &anything)
+            .await
+            .expect("binds")
+    );
     let admin = principal("admin");
     let bound = store
         .bindings(&shop, Some(&admin), Some((&admin, "developer")), page(1))
         .await;
     assert_eq!(bound.expect("lists"), [operator]);
     for expected in [true, false] {
-        let unbound = store.unbind_role(&shop, &admin, "operator").await;
+        let unbound = store.unbind_role(&shop, &admin, "operator", false).await;
         assert_eq!(unbound.expect("unbinds"), expected);
     }
-    let absent = store.bind_role(&shop, &binding("nobody", "operator")).await;
+    let absent = store
+        .bind_role(&shop, &binding("nobody", "operator"), &anything)
+        .await;
     assert_eq!(absent.expect_err("is refused").code(), ErrorCode::NotFound);
     let foreign = store
-        .bind_role(&tenant("mall"), &binding("admin", "operator"))
+        .bind_role(&tenant("mall"), &binding("admin", "operator"), &anything)
         .await;
     assert_eq!(foreign.expect_err("is refused").code(), ErrorCode::NotFound);
 }
@@ -365,7 +384,7 @@ pub(crate) async fn bindings_are_listed_in_pages(fixture: Arc<Fixture>) {
     shop(&fixture).await;
     let (store, shop) = (&fixture.store, tenant("shop"));
     store
-        .create_key(&new_key("k2", "shop", "robot"), None)
+        .create_key(&new_key("k2", "shop", "robot"), &anything, None)
         .await
         .expect("creates");
     let mut seen = Vec::new();
@@ -399,7 +418,7 @@ pub(crate) async fn labels_hold_at_the_limit_and_refuse_one_past_it(fixture: Arc
     for (bytes, code) in [(512, None), (513, Some(ErrorCode::InvalidArgument))] {
         let mut key = new_key(&format!("k{bytes}"), "shop", "admin");
         key.label = "l".repeat(bytes);
-        let created = fixture.store.create_key(&key, None).await;
+        let created = fixture.store.create_key(&key, &anything, None).await;
         assert_eq!(created.err().map(|error| error.code()), code, "{bytes}");
     }
 }

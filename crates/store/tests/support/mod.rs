@@ -5,5 +5,6 @@ pub(crate) mod backend;
 pub(crate) mod definitions;
 pub(crate) mod epochs;
 pub(crate) mod lost;
+pub(crate) mod roles;
 pub(crate) mod schema;
 pub(crate) mod tls;

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::body::{CacheFence, CacheItem, ScanQuery, item};
 use super::target;
-use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession};
+use crate::extract::{ApiJson, ApiPath, ApiQuery, ApiSession, WaitingJson};
 use crate::problem::ApiResult;
 use crate::services::Services;
 
@@ -225,7 +225,7 @@ async fn get_or_lease(
     State(services): State<Services>,
     session: ApiSession,
     ApiPath((namespace, key)): ApiPath<(String, String)>,
-    ApiJson(body): ApiJson<CacheLeaseBody>,
+    WaitingJson(body): WaitingJson<CacheLeaseBody>,
 ) -> ApiResult<ApiJson<CacheLeased>> {
     let wait_ms = u64::try_from(body.wait_ms.unwrap_or(0)).unwrap_or(0);
     let target = target(&namespace).waiting_ms(wait_ms);

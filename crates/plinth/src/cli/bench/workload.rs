@@ -1,5 +1,7 @@
 //! What is asked of the server.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
@@ -93,8 +95,10 @@ impl Bench {
         &self,
         workload: Workload,
         requests: u64,
+        until: Instant,
         bar: &ProgressBar,
-    ) -> Result<(), ClientError> {
+    ) -> Result<u64, ClientError> {
+        let mut prepared = requests;
         match workload {
             Workload::CacheSet => self.made.lock().keys = true,
             Workload::CacheGet => {
@@ -106,7 +110,7 @@ impl Bench {
             Workload::Publish => self.create_queue().await?,
             Workload::Consume => {
                 self.create_queue().await?;
-                self.fill(requests, bar).await?;
+                prepared = self.fill(requests, until, bar).await?;
             }
             Workload::Metric => {
                 let spec = MetricSpec {
@@ -118,7 +122,7 @@ impl Bench {
             }
             Workload::Lock | Workload::Audit => {}
         }
-        Ok(())
+        Ok(prepared)
     }
 
     async fn create_queue(&self) -> Result<(), ClientError> {
@@ -132,20 +136,25 @@ impl Bench {
         Ok(())
     }
 
-    /// Fills the queue, so that each receive finds a message.
-    async fn fill(&self, requests: u64, bar: &ProgressBar) -> Result<(), ClientError> {
+    /// Fills the queue, so that each receive finds a message. Returns how many there are when the time is up.
+    async fn fill(
+        &self,
+        requests: u64,
+        until: Instant,
+        bar: &ProgressBar,
+    ) -> Result<u64, ClientError> {
         let bytes = u64::try_from(self.value.len()).unwrap_or(u64::MAX).max(1);
         let batch = FILL_BATCH.min(FILL_BATCH_BYTES / bytes).max(1);
         self.client.queue().purge(NAME, None).await?;
         let mut left = requests;
-        while left > 0 {
+        while left > 0 && Instant::now() < until {
             let count = batch.min(left);
             let messages: Vec<_> = (0..count).map(|_| self.message()).collect();
             self.client.queue().publish_batch(&messages, None).await?;
             left -= count;
             bar.inc(count);
         }
-        Ok(())
+        Ok(requests - left)
     }
 
     fn message(&self) -> PublishMessage {
