@@ -15,8 +15,8 @@ pub enum AuditOutcome {
     Succeeded,
     /// It was refused before it began: no permission, a limit.
     Refused(ErrorCode),
-    /// It failed; whether it had an effect may be unknown.
-    Failed(ErrorCode),
+    /// It failed, with what is known of its effect.
+    Failed(ErrorCode, Outcome),
 }
 
 /// What the gate knows of one operation when it records it.

@@ -16,7 +16,7 @@ pub(crate) use sqlite::SqliteBackend;
 
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, Value};
-use crate::sql::Statement;
+use crate::sql::{Access, Statement};
 
 /// One statement with its values and the limits of its answer.
 #[derive(Clone, Copy)]
@@ -70,10 +70,15 @@ pub(crate) struct ResultSet {
     pub(crate) truncated: bool,
     /// The engine has not sent all of its answer: the connection cannot be used again.
     pub(crate) unfinished: bool,
+    /// Rows that the engine returned, also those that were not taken.
+    rows_seen: u64,
 }
 
 /// Takes an engine's answer apart, row by row until a limit. `count` adds what the end of a statement says of changes to the
 /// set; rows that a limit leaves behind make the set `truncated`.
+///
+/// Only a read is left in the middle. A write is done when the engine has said so and not before, whatever its rows are: what
+/// does not fit is read on and forgotten.
 async fn collect<D, R>(
     mut answer: impl Stream<Item = Result<Either<D, R>, sqlx::Error>> + Unpin,
     execution: &Execution<'_>,
@@ -90,41 +95,52 @@ async fn collect<D, R>(
             Either::Left(_) => {}
             Either::Right(row) => {
                 if collector.take(|| read(&row))? == Take::Full {
-                    set.truncated = true;
+                    set.unfinished = true;
                     break;
                 }
             }
         }
     }
-    set.rows = collector.rows;
+    collector.finish(&mut set)?;
     Ok(set)
 }
 
 /// Takes rows until a limit.
 struct Collector {
+    /// Whether the statement only reads, so that it may be left in the middle.
+    reads: bool,
     skip: u64,
     rows_max: usize,
     bytes_max: usize,
     bytes: usize,
+    seen: u64,
     rows: Vec<Vec<Value>>,
+    /// A limit was reached.
+    full: bool,
+    /// Why a row of a write could not be read.
+    unreadable: Option<String>,
 }
 
 /// What the collector says to one more row.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Take {
     More,
-    /// A limit is reached; this row is not part of the answer.
+    /// A limit is reached, and no more rows are needed; this row is not part of the answer.
     Full,
 }
 
 impl Collector {
-    const fn new(execution: &Execution<'_>) -> Self {
+    fn new(execution: &Execution<'_>) -> Self {
         Self {
+            reads: execution.statement.access == Access::Read,
             skip: execution.skip,
             rows_max: execution.rows_max,
             bytes_max: execution.bytes_max,
             bytes: 0,
+            seen: 0,
             rows: Vec::new(),
+            full: false,
+            unreadable: None,
         }
     }
 
@@ -133,26 +149,56 @@ impl Collector {
         &mut self,
         read: impl FnOnce() -> Result<Vec<Value>, BackendError>,
     ) -> Result<Take, BackendError> {
+        self.seen += 1;
+        if self.full {
+            return Ok(Take::More);
+        }
         if self.skip > 0 {
             self.skip -= 1;
             return Ok(Take::More);
         }
         if self.rows.len() >= self.rows_max {
-            return Ok(Take::Full);
+            return Ok(self.fill());
         }
-        let row = read()?;
+        let row = match read() {
+            Ok(row) => row,
+            Err(BackendError::Unreadable { message, .. }) if !self.reads => {
+                self.unreadable = Some(message);
+                return Ok(self.fill());
+            }
+            Err(error) => return Err(error),
+        };
         let weight: usize = row.iter().map(Value::weight_bytes).sum();
-        if weight > self.bytes_max {
+        if weight > self.bytes_max && self.reads {
             return Err(BackendError::RowTooLarge {
                 bytes_max: self.bytes_max,
             });
         }
         if self.bytes + weight > self.bytes_max {
-            return Ok(Take::Full);
+            return Ok(self.fill());
         }
         self.bytes += weight;
         self.rows.push(row);
         Ok(Take::More)
+    }
+
+    const fn fill(&mut self) -> Take {
+        self.full = true;
+        if self.reads { Take::Full } else { Take::More }
+    }
+
+    /// Gives the rows over. Errors: a row of a write, which has been done, could not be read.
+    fn finish(self, set: &mut ResultSet) -> Result<(), BackendError> {
+        if let Some(message) = self.unreadable {
+            return Err(BackendError::Unreadable {
+                message,
+                applied: true,
+            });
+        }
+        set.rows_seen = self.seen;
+        set.rows = self.rows;
+        set.truncated = self.full;
+        Ok(())
     }
 }
 
@@ -190,5 +236,84 @@ pub(crate) trait Backend: Send + Sync + 'static {
 /// Whether a statement changes rows, so that the engine's count of them means something.
 fn counts_changes(statement: &Statement) -> bool {
     statement.begins_with(&["insert", "update", "delete", "replace", "merge", "with"])
-        && statement.access == crate::sql::Access::Write
+        && statement.access == Access::Write
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::EngineKind;
+
+    type Item = Result<Either<u64, i64>, sqlx::Error>;
+
+    /// Five rows of eight bytes, of which the one at `bad` cannot be read, then the end; `left` counts what was not asked for.
+    fn answer(left: &std::cell::Cell<usize>) -> impl Stream<Item = Item> + Unpin {
+        left.set(6);
+        let items = (0..5).map(Either::Right).chain([Either::Left(5)]).map(Ok);
+        futures::stream::iter(items.inspect(|_| left.set(left.get() - 1)))
+    }
+
+    async fn take(
+        sql: &str,
+        limit: impl FnOnce(&mut Execution<'_>),
+        bad: Option<i64>,
+    ) -> (Result<ResultSet, BackendError>, usize) {
+        let statement = Statement::parse(sql, EngineKind::Postgres).expect("parses");
+        let mut execution = Execution::own(&statement, &[]);
+        limit(&mut execution);
+        let left = std::cell::Cell::new(0);
+        let read = |number: &i64| {
+            if Some(*number) == bad {
+                return Err(BackendError::unreadable("no text".into()));
+            }
+            Ok(vec![Value::Int(*number)])
+        };
+        let count = |done: &u64, set: &mut ResultSet| set.rows_affected = *done;
+        let failure = BackendError::connection;
+        let set = collect(answer(&left), &execution, failure, read, count).await;
+        (set, left.get())
+    }
+
+    const WRITE: &str = "insert into t select a from u returning a";
+    const READ: &str = "select a from u";
+
+    #[tokio::test]
+    async fn a_write_is_read_to_its_end_and_a_read_is_not() {
+        let (set, left) = take(WRITE, |limits| limits.rows_max = 2, None).await;
+        let set = set.expect("is done");
+        assert_eq!((set.rows.len(), set.rows_affected, left), (2, 5, 0));
+        assert!(set.truncated && !set.unfinished);
+        let (set, left) = take(READ, |limits| limits.rows_max = 2, None).await;
+        let set = set.expect("reads");
+        assert_eq!((set.rows.len(), left), (2, 3));
+        assert!(set.truncated && set.unfinished);
+        // Exactly as many as there are.
+        let (set, _) = take(WRITE, |limits| limits.rows_max = 5, None).await;
+        assert!(!set.expect("is done").truncated);
+    }
+
+    #[tokio::test]
+    async fn a_row_past_all_bytes_fails_a_read_and_only_cuts_a_write() {
+        let (set, left) = take(WRITE, |limits| limits.bytes_max = 1, None).await;
+        let set = set.expect("is done");
+        assert_eq!((set.rows.len(), set.rows_affected, left), (0, 5, 0));
+        assert!(set.truncated);
+        let (set, _) = take(READ, |limits| limits.bytes_max = 1, None).await;
+        assert!(matches!(set, Err(BackendError::RowTooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_row_cannot_be_read_is_done_all_the_same_and_says_so() {
+        let (set, left) = take(WRITE, |_| {}, Some(1)).await;
+        assert!(matches!(
+            set,
+            Err(BackendError::Unreadable { applied: true, .. })
+        ));
+        assert_eq!(left, 0);
+        let (set, _) = take(READ, |_| {}, Some(1)).await;
+        assert!(matches!(
+            set,
+            Err(BackendError::Unreadable { applied: false, .. })
+        ));
+    }
 }

@@ -39,8 +39,18 @@ pub(crate) enum BackendError {
     /// One row alone is larger than the answer may be.
     #[error("one row has more than {bytes_max} bytes")]
     RowTooLarge { bytes_max: usize },
-    /// The database is being removed.
-    #[error("the database is being removed")]
+    /// A value of the answer is not what its type promises.
+    #[error("a value of the result cannot be read: {message}")]
+    Unreadable {
+        message: String,
+        /// The statement was read to its end all the same: the engine has done it.
+        applied: bool,
+    },
+    /// A variable of the process's own environment would reach the server.
+    #[error("{variable} is set for the process")]
+    Environment { variable: &'static str },
+    /// The pool is being closed, because the database is removed or its definition was replaced.
+    #[error("the database is being removed or was registered anew")]
     Closing,
 }
 
@@ -59,6 +69,14 @@ impl BackendError {
         Self::Connection {
             message,
             source: Some(source),
+        }
+    }
+
+    /// A value that cannot be read, of a statement that may still run.
+    pub(crate) fn unreadable(source: sqlx::error::BoxDynError) -> Self {
+        Self::Unreadable {
+            message: source.to_string(),
+            applied: false,
         }
     }
 
@@ -82,10 +100,7 @@ impl BackendError {
                 code: None,
             },
             sqlx::Error::ColumnDecode { source, .. } | sqlx::Error::Decode(source) => {
-                Self::Refused {
-                    message: format!("a value of the result cannot be read: {source}"),
-                    code: None,
-                }
+                Self::unreadable(source)
             }
             other => Self::connection(other),
         }
@@ -130,6 +145,24 @@ pub enum DatabaseError {
         engine_code: Option<String>,
         /// The field at fault, where there is one: `steps[3]`.
         field: Option<String>,
+    },
+    /// The answer holds a value that is not what its type promises.
+    #[error("{message}")]
+    Unreadable {
+        /// What is wrong, and whether the statement was done.
+        message: String,
+        /// The field at fault, where there is one: `steps[3]`.
+        field: Option<String>,
+        /// Whether the statement wrote and was done.
+        applied: bool,
+    },
+    /// The pool was closed under a call: the database is being removed or was registered anew.
+    #[error("{database:?} is being removed or was registered anew; the call was stopped")]
+    Closed {
+        /// Its name.
+        database: String,
+        /// Whether a write may have been applied.
+        outcome_unknown: bool,
     },
     /// The transaction lost against concurrent ones in every attempt.
     #[error("lost against concurrent transactions in {attempts} attempts: {message}")]
@@ -222,7 +255,31 @@ impl DatabaseError {
                 field: at("max_bytes"),
                 message: format!("one row alone has more than {bytes_max} bytes"),
             },
-            BackendError::Closing => Self::Unknown(database.to_owned()),
+            BackendError::Unreadable { message, applied } => {
+                let applied = applied && writing;
+                let done = if applied {
+                    "; the statement was applied"
+                } else {
+                    ""
+                };
+                Self::Unreadable {
+                    message: format!("a value of the result cannot be read: {message}{done}"),
+                    field: field.map(str::to_owned),
+                    applied,
+                }
+            }
+            BackendError::Environment { variable } => Self::Connection {
+                database: database.to_owned(),
+                message: format!(
+                    "{variable} is set for Plinth's own process and would be sent there; start Plinth without it"
+                ),
+                outcome_unknown: false,
+                retry_after_ms: None,
+            },
+            BackendError::Closing => Self::Closed {
+                database: database.to_owned(),
+                outcome_unknown: writing,
+            },
         }
     }
 }
@@ -279,6 +336,27 @@ impl From<DatabaseError> for Error {
                     None => base,
                 }
             }
+            DatabaseError::Unreadable { field, applied, .. } => {
+                let code = if field.is_some() {
+                    ErrorCode::DatabaseTransaction
+                } else {
+                    ErrorCode::DatabaseQuery
+                };
+                let base = match field {
+                    Some(field) => {
+                        let told = format!("{field}: {message}; the transaction was rolled back");
+                        Self::new(code, told).with_violation(field, message)
+                    }
+                    None => Self::new(code, message),
+                };
+                unknown(base, applied).retriable(false)
+            }
+            DatabaseError::Closed {
+                outcome_unknown, ..
+            } => unknown(
+                Self::new(ErrorCode::DatabaseConnection, message).retriable(!outcome_unknown),
+                outcome_unknown,
+            ),
             DatabaseError::Serialization { .. } => {
                 Self::new(ErrorCode::DatabaseSerialization, message)
             }

@@ -9,13 +9,13 @@ mod lease;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use plinth_core::{Deadline, MetricSink, SharedClock};
 use plinth_resilience::{Breaker, BreakerConfig, BreakerError, BreakerState};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -183,7 +183,8 @@ impl Pool {
         let limit =
             Duration::from_millis(shared.limits.acquire_timeout_ms).min(deadline.remaining());
         let _waiting = Counted::new(&shared.waiting);
-        let outcome = tokio::time::timeout(limit, shared.lease()).await;
+        let connecting = AtomicBool::new(false);
+        let outcome = tokio::time::timeout(limit, shared.lease(&connecting)).await;
         let waited_ms = shared.clock.monotonic_ms().saturating_sub(began_ms);
         shared.metrics.observe(
             "plinth_db_acquire_seconds",
@@ -194,11 +195,17 @@ impl Pool {
             Ok(lease) => lease,
             Err(_elapsed) => {
                 shared.timeouts.fetch_add(1, Ordering::Relaxed);
-                let in_time = deadline.remaining().is_zero();
-                Err(if in_time {
+                Err(if deadline.remaining().is_zero() {
                     DatabaseError::Deadline {
                         message: "the deadline passed while waiting for a connection",
                         outcome_unknown: false,
+                    }
+                } else if connecting.load(Ordering::Relaxed) {
+                    DatabaseError::Connection {
+                        database: shared.name.clone(),
+                        message: format!("it gave no connection within {waited_ms} ms"),
+                        outcome_unknown: false,
+                        retry_after_ms: None,
                     }
                 } else {
                     DatabaseError::PoolExhausted {
@@ -263,18 +270,30 @@ fn seconds(millis: u64) -> f64 {
 }
 
 impl Shared {
-    async fn lease(self: &Arc<Self>) -> Result<Lease, DatabaseError> {
+    /// An idle connection, or a new one; `connecting` is set once it is waited for.
+    async fn lease(self: &Arc<Self>, connecting: &AtomicBool) -> Result<Lease, DatabaseError> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
-            .map_err(|_closed| DatabaseError::Unknown(self.name.clone()))?;
+            .map_err(|_closed| self.closed())?;
         while let Some(slot) = self.unpark() {
             if let Some(slot) = self.alive(slot).await {
                 return Ok(Lease::new(Arc::clone(self), slot, permit, true));
             }
         }
-        let slot = self.connect().await?;
+        connecting.store(true, Ordering::Relaxed);
+        let (hand_over, opened) = oneshot::channel();
+        self.tasks
+            .spawn(open_beside(Arc::clone(self), permit, hand_over));
+        let (slot, permit) = opened.await.map_err(|_gone| self.closed())??;
         Ok(Lease::new(Arc::clone(self), slot, permit, false))
+    }
+
+    fn closed(&self) -> DatabaseError {
+        DatabaseError::Closed {
+            database: self.name.clone(),
+            outcome_unknown: false,
+        }
     }
 
     /// Takes the idle connection that was used last; expired ones are closed on the way.
@@ -302,11 +321,23 @@ impl Shared {
         }
     }
 
+    /// Opens a connection within the acquire time-out: a host that swallows everything is away like one that refuses.
     async fn connect(self: &Arc<Self>) -> Result<Slot, DatabaseError> {
-        let connected = self
-            .breaker
-            .call(BackendError::is_connection, self.backend.connect())
-            .await;
+        let limit_ms = self.limits.acquire_timeout_ms;
+        let attempt = async {
+            let limit = Duration::from_millis(limit_ms);
+            match tokio::time::timeout(limit, self.backend.connect()).await {
+                Ok(connected) => connected,
+                Err(_elapsed) => Err(BackendError::Connection {
+                    message: format!("it did not answer within {limit_ms} ms"),
+                    source: None,
+                }),
+            }
+        };
+        let connected = tokio::select! {
+            connected = self.breaker.call(BackendError::is_connection, attempt) => connected,
+            () = self.closing.cancelled() => return Err(self.closed()),
+        };
         let connection = connected.map_err(|error| match error {
             BreakerError::Open { retry_after_ms, .. } => DatabaseError::Connection {
                 database: self.name.clone(),
@@ -406,6 +437,21 @@ impl Shared {
             }
         }
         self.report();
+    }
+}
+
+/// Opens a connection for a caller, and goes on when that caller has gone: whether the database answers is known in the end,
+/// however short the deadlines of its callers are. What nobody takes is kept for the next.
+async fn open_beside(
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+    hand_over: oneshot::Sender<Result<(Slot, OwnedSemaphorePermit), DatabaseError>>,
+) {
+    let opened = shared.connect().await.map(|slot| (slot, permit));
+    if let Err(Ok((slot, _permit))) = hand_over.send(opened)
+        && let Some(unwanted) = shared.park(slot)
+    {
+        shared.dispose(unwanted);
     }
 }
 

@@ -46,6 +46,14 @@ pub(crate) struct Stored {
     pub(crate) updated_at_ms: i64,
 }
 
+impl Stored {
+    /// Whether it takes the place of another of the same name: of one definition only a later version does. A definition
+    /// that was removed and made anew counts its versions from 1 again, and is told by its date.
+    pub(crate) const fn replaces(self, other: Self) -> bool {
+        self.created_at_ms != other.created_at_ms || self.version > other.version
+    }
+}
+
 impl From<&Definition> for Stored {
     fn from(definition: &Definition) -> Self {
         Self {

@@ -94,8 +94,8 @@ impl DatabaseService {
                 self.install(key, definition, Stored::from(&found), slow)
             }
             (Ok(None), known) => {
-                if known.is_some() {
-                    self.retire(&key);
+                if let Some(known) = known {
+                    self.retire(&key, &known);
                 }
                 Err(DatabaseError::Unknown(name.as_str().to_owned()))
             }
@@ -105,7 +105,8 @@ impl DatabaseService {
         }
     }
 
-    /// Puts a definition to work in place of an older one.
+    /// Puts a definition to work in place of an older one. Callers that read the control plane at the same time may come in
+    /// any order, so one that comes late with an older version gets the newer.
     fn install(
         &self,
         key: Key,
@@ -123,9 +124,8 @@ impl DatabaseService {
         )?);
         let mut running = self.running.lock();
         if let Some(other) = running.get(&key)
-            && other.stored == stored
+            && !stored.replaces(other.stored)
         {
-            // Another caller was first.
             return Ok(Arc::clone(other));
         }
         let replaced = running.insert(key, Arc::clone(&fresh));
@@ -136,9 +136,14 @@ impl DatabaseService {
         Ok(fresh)
     }
 
-    /// Takes a database out of work; its statements end beside us.
-    fn retire(&self, key: &Key) {
-        let retired = self.running.lock().remove(key);
+    /// Takes a database out of work, unless another was put in its place meanwhile; its statements end beside us.
+    fn retire(&self, key: &Key, known: &Arc<Database>) {
+        let mut running = self.running.lock();
+        let same = running
+            .get(key)
+            .is_some_and(|running| Arc::ptr_eq(running, known));
+        let retired = if same { running.remove(key) } else { None };
+        drop(running);
         if let Some(retired) = retired {
             drain_beside(retired);
         }

@@ -1,7 +1,11 @@
 //! One list of behaviours, run against SQLite, PostgreSQL and MariaDB.
 
+#[path = "contract/away.rs"]
+mod away;
 #[path = "contract/definitions.rs"]
 mod definitions;
+#[path = "contract/environment.rs"]
+mod environment;
 #[path = "contract/fences.rs"]
 mod fences;
 #[path = "contract/lost.rs"]
@@ -15,6 +19,8 @@ mod tls;
 mod transactions;
 #[path = "contract/values.rs"]
 mod values;
+#[path = "contract/writes.rs"]
+mod writes;
 
 use plinth_core::Error;
 use plinth_database::model::EngineKind;

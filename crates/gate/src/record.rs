@@ -180,7 +180,7 @@ impl Gate {
         };
         let outcome = match error {
             None => AuditOutcome::Succeeded,
-            Some(error) => AuditOutcome::Failed(error.code()),
+            Some(error) => AuditOutcome::Failed(error.code(), error.outcome()),
         };
         let completing = self.audit.complete(intent, &record.event, outcome);
         let limit = Duration::from_millis(OUTCOME_RECORD_MS_MAX);

@@ -1,7 +1,9 @@
 //! The gate's own records: an intent before an audited operation, an outcome after it.
 
 use async_trait::async_trait;
-use plinth_core::{AuditEvent, AuditOutcome, AuditSink, Error, ErrorCode, Resource, Result};
+use plinth_core::{
+    AuditEvent, AuditOutcome, AuditSink, Error, ErrorCode, Outcome, Resource, Result,
+};
 
 use super::AuditService;
 use crate::error::AuditError;
@@ -28,16 +30,24 @@ impl AuditSink for AuditService {
         event: &AuditEvent,
         outcome: AuditOutcome,
     ) -> Result<()> {
-        let (result, severity, code) = match outcome {
+        let (result, severity, failed) = match outcome {
             AuditOutcome::Succeeded => (AuditResult::Success, Severity::Info, None),
-            AuditOutcome::Refused(code) => (AuditResult::Denied, Severity::Warning, Some(code)),
-            // A time-out leaves open what was done.
-            AuditOutcome::Failed(code @ ErrorCode::DeadlineExceeded) => {
-                (AuditResult::Unknown, Severity::Error, Some(code))
+            AuditOutcome::Refused(code) => (
+                AuditResult::Denied,
+                Severity::Warning,
+                Some((code, Outcome::NotApplied)),
+            ),
+            AuditOutcome::Failed(code, effect) => {
+                let result = match effect {
+                    Outcome::NotApplied => AuditResult::Failure,
+                    Outcome::Unknown => AuditResult::Unknown,
+                };
+                (result, Severity::Error, Some((code, effect)))
             }
-            AuditOutcome::Failed(code) => (AuditResult::Failure, Severity::Error, Some(code)),
         };
+        let (code, effect) = failed.unzip();
         let mut entry = entry_of(event, Phase::Outcome, result, severity)?;
+        entry.details = details_of(event, effect)?;
         entry.intent_id = Some(intent.to_owned());
         entry.reason = code.map(|code| code.to_string());
         // The outcome happens now; the event tells when the operation began.
@@ -102,7 +112,7 @@ fn entry_of(
         time_ms: Some(event.at.0.max(0)),
         severity,
         reason: None,
-        details: details_of(event)?,
+        details: details_of(event, None)?,
         before: None,
         after: None,
         ip: caller.address.map(|address| address.to_string()),
@@ -116,21 +126,26 @@ fn entry_of(
     })
 }
 
-/// The resources of an operation on several, as details.
-fn details_of(event: &AuditEvent) -> Result<Option<JsonText>> {
-    if event.resources.len() < 2 {
+/// What no field of a record holds: the resources of an operation on several, and what is known of the effect of one that
+/// failed.
+fn details_of(event: &AuditEvent, effect: Option<Outcome>) -> Result<Option<JsonText>> {
+    let mut details = serde_json::Map::new();
+    if event.resources.len() > 1 {
+        let named: Vec<String> = event
+            .resources
+            .iter()
+            .take(RESOURCES_MAX)
+            .map(|resource| clip(&resource.to_string(), RESOURCE_ID_BYTES_MAX))
+            .collect();
+        details.insert("resource_count".to_owned(), event.resources.len().into());
+        details.insert("resources".to_owned(), named.into());
+    }
+    if let Some(effect) = effect {
+        details.insert("outcome".to_owned(), effect.as_str().into());
+    }
+    if details.is_empty() {
         return Ok(None);
     }
-    let named: Vec<String> = event
-        .resources
-        .iter()
-        .take(RESOURCES_MAX)
-        .map(|resource| clip(&resource.to_string(), RESOURCE_ID_BYTES_MAX))
-        .collect();
-    let details = serde_json::json!({
-        "resource_count": event.resources.len(),
-        "resources": named,
-    });
     let text = serde_json::to_string(&details).map_err(Error::internal)?;
     JsonText::parse("details", text)?
         .canonical("details")

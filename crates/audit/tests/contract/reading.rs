@@ -5,8 +5,8 @@ use plinth_audit::model::{
     QueryLogsRequest,
 };
 use plinth_core::{
-    AuditEvent, AuditOutcome, AuditSink, Error, ErrorCode, OperationId, Resource, TimestampMs,
-    Transport,
+    AuditEvent, AuditOutcome, AuditSink, Error, ErrorCode, OperationId, Outcome, Resource,
+    TimestampMs, Transport,
 };
 
 use crate::support::{caller, context, context_of, entry, full_entry, log, log_many};
@@ -122,6 +122,64 @@ fn intent_and_outcome_are_one_row_and_an_open_intent_is_unknown() {
 }
 
 #[test]
+fn a_failure_tells_what_is_known_of_its_effect() {
+    check(|service| async move {
+        let event = AuditEvent {
+            caller: caller("shop", "alice"),
+            operation: OperationId::new("db.execute_query"),
+            resources: vec![Resource::new("db", "orders"), Resource::new("db", "stock")],
+            transport: Transport::Http,
+            at: TimestampMs(1_700_000_000_000),
+        };
+        for (code, effect) in [
+            (ErrorCode::DatabaseQuery, Outcome::NotApplied),
+            (ErrorCode::DatabaseConnection, Outcome::Unknown),
+            (ErrorCode::DeadlineExceeded, Outcome::NotApplied),
+            (ErrorCode::DeadlineExceeded, Outcome::Unknown),
+        ] {
+            let intent = service.begin(&event).await.expect("records");
+            let failed = AuditOutcome::Failed(code, effect);
+            let completed = service.complete(&intent, &event, failed).await;
+            completed.expect("records");
+        }
+        let rows = find(&service, "shop", AuditFilter::default()).await;
+        let shown: Vec<(&str, String)> = rows
+            .iter()
+            .map(|row| {
+                let outcome = row.outcome.as_ref().expect("has an outcome");
+                let details = outcome.details.as_ref().expect("has details");
+                let details = serde_json::to_value(details).expect("is JSON");
+                assert!(details.to_string().contains("db/stock"), "{details}");
+                let details = match details {
+                    serde_json::Value::String(text) => {
+                        serde_json::from_str(&text).expect("is JSON")
+                    }
+                    other => other,
+                };
+                (row.result.as_str(), details["outcome"].to_string())
+            })
+            .collect();
+        let quoted = |word: &str| format!("{word:?}");
+        assert_eq!(
+            shown,
+            [
+                ("failure", quoted("not_applied")),
+                ("unknown", quoted("unknown")),
+                ("failure", quoted("not_applied")),
+                ("unknown", quoted("unknown")),
+            ]
+        );
+        // A reader finds what may have been done and was not confirmed.
+        let doubtful = AuditFilter {
+            text: Some("\"outcome\":\"unknown\"".to_owned()),
+            ..Default::default()
+        };
+        assert_eq!(find(&service, "shop", doubtful).await.len(), 2);
+        service
+    });
+}
+
+#[test]
 fn the_gates_records_are_intents_with_outcomes_and_refusals() {
     check(|service| async move {
         let event = AuditEvent {
@@ -141,7 +199,7 @@ fn the_gates_records_are_intents_with_outcomes_and_refusals() {
             .complete(
                 &failed,
                 &event,
-                AuditOutcome::Failed(ErrorCode::DatabaseQuery),
+                AuditOutcome::Failed(ErrorCode::DatabaseQuery, Outcome::NotApplied),
             )
             .await
             .expect("records");

@@ -158,12 +158,12 @@ impl Connection for MariadbSession {
             let id = i64::try_from(done.last_insert_id()).ok();
             set.last_insert_id = id.filter(|id| *id != 0);
         };
-        let set = collect(answer, &execution, failure, read, count).await?;
-        Ok(ResultSet {
-            columns,
-            unfinished: set.truncated,
-            ..set
-        })
+        let mut set = collect(answer, &execution, failure, read, count).await?;
+        // What returns rows tells no number of changes: it returns one for each that it inserted or deleted.
+        if set.rows_affected == 0 && execution.statement.begins_with(&["insert", "delete"]) {
+            set.rows_affected = set.rows_seen;
+        }
+        Ok(ResultSet { columns, ..set })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {

@@ -22,6 +22,9 @@ use values::{Fit, Param};
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 100;
+/// What the client library takes from the process's environment and cannot be told otherwise. All else that it takes from
+/// there (`PGHOST`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGAPPNAME` …) is set for each database.
+const ENVIRONMENT_NOT_OVERRIDDEN: [&str; 3] = ["PGSSLCERT", "PGSSLKEY", "PGOPTIONS"];
 /// First object id of types that are not built in.
 const FIRST_OWN_OID: u32 = 16_384;
 
@@ -53,11 +56,11 @@ impl PostgresBackend {
             .application_name("plinth")
             .statement_cache_capacity(STATEMENTS_KEPT)
             .disable_statement_logging();
-        // Always set: without one the process's own PGPASSWORD would go to whichever host the caller named.
-        options = options.password(secret.unwrap_or_default());
-        if let Some(authorities) = authorities {
-            options = options.ssl_root_cert_from_pem(authorities.into());
-        }
+        // Always set: without them the process's own PGPASSWORD would go to whichever host the caller named, and its
+        // PGSSLROOTCERT would say whom to trust.
+        options = options
+            .password(secret.unwrap_or_default())
+            .ssl_root_cert_from_pem(authorities.unwrap_or_default().into());
         if read_only {
             options = options.options([("default_transaction_read_only", "on")]);
         }
@@ -68,6 +71,10 @@ impl PostgresBackend {
 #[async_trait]
 impl Backend for PostgresBackend {
     async fn connect(&self) -> Result<Box<dyn Connection>, BackendError> {
+        let set = |variable: &&&str| std::env::var_os(variable).is_some();
+        if let Some(variable) = ENVIRONMENT_NOT_OVERRIDDEN.iter().find(set) {
+            return Err(BackendError::Environment { variable });
+        }
         let mut inner = PgConnection::connect_with(&self.options)
             .await
             .map_err(BackendError::connection)?;
@@ -300,11 +307,7 @@ impl Connection for PostgresSession {
             set.rows_affected += done.rows_affected();
         };
         let set = collect(answer, &execution, failure, read, count).await?;
-        Ok(ResultSet {
-            columns,
-            unfinished: set.truncated,
-            ..set
-        })
+        Ok(ResultSet { columns, ..set })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {

@@ -34,6 +34,8 @@ pub(crate) struct Lease {
     slot: Option<Slot>,
     permit: Option<OwnedSemaphorePermit>,
     condition: Condition,
+    /// A statement changed the session, or may have: it is not for the next caller.
+    tainted: bool,
     reused: bool,
     _token: TaskTrackerToken,
 }
@@ -53,6 +55,7 @@ impl Lease {
             slot: Some(slot),
             permit: Some(permit),
             condition: Condition::Clean,
+            tainted: false,
             reused,
             _token: token,
         }
@@ -76,13 +79,11 @@ impl Lease {
         execution: Execution<'_>,
     ) -> Result<ResultSet, BackendError> {
         let before = self.condition;
-        let taints = execution.statement.taints;
+        // Before it runs: a lock is kept by a session also where the rest of its statement fails.
+        self.tainted |= execution.statement.taints;
         let outcome = self
             .guarded(before, |connection| connection.run(execution))
             .await?;
-        if taints {
-            self.spoil();
-        }
         if outcome.unfinished {
             self.condition = Condition::Busy;
         }
@@ -106,18 +107,9 @@ impl Lease {
 
     /// Ends a transaction by `COMMIT` or `ROLLBACK`; afterwards the connection is clean, unless a statement changed
     /// its session.
-    pub(crate) async fn finish(
-        &mut self,
-        command: &str,
-        tainted: bool,
-    ) -> Result<(), BackendError> {
-        let after = if tainted {
-            Condition::Spoiled
-        } else {
-            Condition::Clean
-        };
+    pub(crate) async fn finish(&mut self, command: &str) -> Result<(), BackendError> {
         let command = command.to_owned();
-        self.guarded(after, |connection| connection.command(command))
+        self.guarded(Condition::Clean, |connection| connection.command(command))
             .await
     }
 
@@ -146,8 +138,10 @@ impl Lease {
         self.condition = match &outcome {
             Ok(_) => after,
             Err(BackendError::Connection { .. }) => Condition::Spoiled,
-            // The rest of a row that is too large is still on its way.
-            Err(BackendError::RowTooLarge { .. }) => Condition::Busy,
+            // The rest of the answer is still on its way.
+            Err(BackendError::RowTooLarge { .. } | BackendError::Unreadable { .. }) => {
+                Condition::Busy
+            }
             Err(_) => before,
         };
         outcome
@@ -161,12 +155,12 @@ impl Drop for Lease {
             return;
         };
         match self.condition {
-            Condition::Clean => {
+            Condition::Clean if !self.tainted => {
                 if let Some(slot) = self.shared.park(slot) {
                     self.shared.tasks.spawn(retire(slot, permit, false));
                 }
             }
-            Condition::Spoiled => {
+            Condition::Clean | Condition::Spoiled => {
                 self.shared.tasks.spawn(retire(slot, permit, false));
             }
             Condition::Busy => {

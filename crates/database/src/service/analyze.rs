@@ -9,7 +9,7 @@ use super::{DatabaseService, deadline, elapsed_us};
 use crate::analyze::findings::{self, Case, TableFact};
 use crate::analyze::{Plan, mariadb, postgres, sqlite, syntax};
 use crate::backend::Execution;
-use crate::error::DatabaseError;
+use crate::error::{BackendError, DatabaseError};
 use crate::model::{
     AnalyzeReply, AnalyzeRequest, EngineKind, PlanKind, PlanNode, Value, check_params,
     query_timeout,
@@ -95,14 +95,14 @@ impl DatabaseService {
             EngineKind::Mariadb if subject.statement.access == Access::Write => "START TRANSACTION",
             EngineKind::Mariadb => "START TRANSACTION READ ONLY",
         };
-        let refuse = |error| DatabaseError::from_backend(error, &database.name, None, false);
-        lease.begin(vec![begin.to_owned()]).await.map_err(refuse)?;
+        let begun = lease.begin(vec![begin.to_owned()]);
+        within(database, subject.deadline, begun).await?;
         let explained = self.explain_inside(database, lease, subject).await;
-        lease
-            .finish("ROLLBACK", subject.statement.taints)
-            .await
-            .map_err(refuse)?;
+        // Past the deadline the lease closes its connection, which rolls back too.
+        let rolled_back = lease.finish("ROLLBACK");
+        let rolled_back = within(database, subject.deadline, rolled_back).await;
         let mut plan = explained?;
+        rolled_back?;
         if let Some(facts) = subject
             .statement
             .ast
@@ -174,6 +174,23 @@ impl DatabaseService {
             }
         }
         Ok(())
+    }
+}
+
+/// Runs a command around an explanation until the deadline; nothing is applied in any case.
+async fn within(
+    database: &Database,
+    deadline: Deadline,
+    work: impl Future<Output = Result<(), BackendError>>,
+) -> Result<(), DatabaseError> {
+    match tokio::time::timeout_at(deadline.instant().into(), work).await {
+        Ok(done) => {
+            done.map_err(|error| DatabaseError::from_backend(error, &database.name, None, false))
+        }
+        Err(_elapsed) => Err(DatabaseError::Deadline {
+            message: "the deadline passed; the statement is being stopped at the server",
+            outcome_unknown: false,
+        }),
     }
 }
 

@@ -49,10 +49,6 @@ impl Plan<'_> {
                 .iter()
                 .any(|(_, statement)| statement.access != Access::Read)
     }
-
-    fn taints(&self) -> bool {
-        self.steps.iter().any(|(_, statement)| statement.taints)
-    }
 }
 
 impl DatabaseService {
@@ -278,7 +274,7 @@ async fn commit(plan: &Plan<'_>, lease: &mut Lease) -> Result<(), DatabaseError>
             }
         }
     };
-    let work = lease.finish("COMMIT", plan.taints());
+    let work = lease.finish("COMMIT");
     match tokio::time::timeout_at(plan.deadline.instant().into(), work).await {
         Ok(Ok(())) => Ok(()),
         Err(_elapsed) => Err(unknown()),
@@ -301,7 +297,7 @@ async fn commit(plan: &Plan<'_>, lease: &mut Lease) -> Result<(), DatabaseError>
 
 /// Rolls back, so that the connection can be used again. Where that fails the lease closes it, which rolls back too.
 async fn roll_back(plan: &Plan<'_>, lease: &mut Lease) {
-    let work = lease.finish("ROLLBACK", plan.taints());
+    let work = lease.finish("ROLLBACK");
     let rolled_back = tokio::time::timeout_at(plan.deadline.instant().into(), work).await;
     if !matches!(rolled_back, Ok(Ok(()))) {
         lease.spoil();

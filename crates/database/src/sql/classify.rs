@@ -82,9 +82,12 @@ impl Effects {
 
     fn call(&mut self, name: &ObjectName) -> ControlFlow<()> {
         let known = match name.0.as_slice() {
-            [part] => part
-                .as_ident()
-                .is_some_and(|ident| functions::is_pure(&ident.value)),
+            // A quoted name in capitals is the caller's own function, not the engine's.
+            [part] => part.as_ident().is_some_and(|ident| {
+                let own = ident.quote_style.is_some()
+                    && ident.value.bytes().any(|byte| byte.is_ascii_uppercase());
+                !own && functions::is_pure(&ident.value)
+            }),
             _ => false,
         };
         self.note(if known {
@@ -198,24 +201,23 @@ fn pragma_reads(name: &str) -> bool {
 }
 
 /// Whether a token means that the session is no longer as it was: advisory locks, settings, temporary tables, user
-/// variables. The connection is then closed after the statement and not given to the next caller.
+/// variables. The connection is then closed after the statement and not given to the next caller. A name counts however it
+/// is quoted; too much costs a connection, too little would cost the next caller.
 pub(crate) fn taints(token: Token<'_>, engine: EngineKind) -> bool {
-    let starts = |prefix: &str| {
-        token
-            .text
-            .get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    match token.kind {
-        TokenKind::Word => {
-            token.is_word("temp")
-                || token.is_word("temporary")
-                || token.is_word("set_config")
-                || token.is_word("get_lock")
-                || starts("pg_advisory_lock")
-                || starts("pg_try_advisory_lock")
-        }
-        TokenKind::Mark => engine == EngineKind::Mariadb && token.text == "@",
-        _ => false,
+    const NAMES: [&str; 4] = ["temp", "temporary", "set_config", "get_lock"];
+    const PREFIXES: [&str; 3] = ["pg_advisory_lock", "pg_try_advisory_lock", "pg_temp"];
+    if let Some(name) = token.name(engine) {
+        let begins = |prefix: &&str| {
+            name.get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        // `U&"\0074emp"`: PostgreSQL reads escapes in it, we do not.
+        let escaped = engine == EngineKind::Postgres
+            && token.kind == TokenKind::QuotedName
+            && name.contains('\\');
+        return escaped
+            || NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+            || PREFIXES.iter().any(begins);
     }
+    token.kind == TokenKind::Mark && engine == EngineKind::Mariadb && token.text == "@"
 }

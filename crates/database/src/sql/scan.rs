@@ -148,15 +148,19 @@ impl Scan {
     }
 
     fn lead(&mut self, token: Token<'_>, engine: EngineKind) -> Result<()> {
-        if token.kind != TokenKind::Word {
-            return Ok(());
-        }
         // The list of attached files would show where they lie on this machine.
-        if engine == EngineKind::Sqlite && token.is_word("pragma_database_list") {
+        let hidden = engine == EngineKind::Sqlite
+            && token
+                .name(engine)
+                .is_some_and(|name| name.eq_ignore_ascii_case("pragma_database_list"));
+        if hidden {
             return Err(Error::invalid(
                 "sql",
                 "pragma_database_list is not available",
             ));
+        }
+        if token.kind != TokenKind::Word {
+            return Ok(());
         }
         let vacuum = self
             .leading

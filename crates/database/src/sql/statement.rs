@@ -328,6 +328,9 @@ mod tests {
             ("pragma journal_mode = off", Sqlite),
             ("pragma user_version(5)", Sqlite),
             ("select * from pragma_database_list", Sqlite),
+            ("select * from \"pragma_database_list\"", Sqlite),
+            ("select * from [PRAGMA_database_list]", Sqlite),
+            ("select * from `pragma_database_list`", Sqlite),
             ("set search_path = x", Postgres),
             ("copy t to '/tmp/x'", Postgres),
             ("do $$ begin delete from t; end $$", Postgres),
@@ -344,6 +347,53 @@ mod tests {
         }
         parse("pragma table_info(t)", Sqlite);
         parse("select a::text from t", Postgres);
+    }
+
+    #[test]
+    fn a_changed_session_is_seen_however_its_names_are_quoted() {
+        for (sql, engine) in [
+            ("create table temp.t (a int)", Sqlite),
+            ("create table \"temp\".t (a int)", Sqlite),
+            ("create table [Temp].t (a int)", Sqlite),
+            ("create table `temp`.t (a int)", Sqlite),
+            ("select set_config('a.b', 'c', false)", Postgres),
+            ("select \"set_config\"('a.b', 'c', false)", Postgres),
+            (
+                "select pg_catalog.\"set_config\"('a.b', 'c', false)",
+                Postgres,
+            ),
+            ("select U&\"set\\005fconfig\"('a.b', 'c', false)", Postgres),
+            ("select \"pg_advisory_lock\"(1)", Postgres),
+            ("select \"pg_try_advisory_lock_shared\"(1)", Postgres),
+            ("create table pg_temp.t (a int)", Postgres),
+            ("create table \"pg_temp\".t (a int)", Postgres),
+            ("select `get_lock`('a', 0)", Mariadb),
+            ("select \"GET_LOCK\"('a', 0)", Mariadb),
+            ("create temporary table t (a int)", Mariadb),
+            ("select 1 into @a", Mariadb),
+        ] {
+            assert!(parse(sql, engine).taints, "{sql}");
+        }
+        for (sql, engine) in [
+            ("select 'temp', 'set_config' from t", Sqlite),
+            ("select \"temperature\" from t", Postgres),
+            ("select 'set_config', E'\\n'", Postgres),
+            ("select 'get_lock', `lock` from t", Mariadb),
+        ] {
+            assert!(!parse(sql, engine).taints, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_name_in_capitals_is_no_function_of_the_engine() {
+        for (sql, access) in [
+            ("select lower(a) from t", Access::Read),
+            ("select LOWER(a) from t", Access::Read),
+            ("select \"lower\"(a) from t", Access::Read),
+            ("select \"LOWER\"(a) from t", Access::MayWrite),
+        ] {
+            assert_eq!(parse(sql, Postgres).access, access, "{sql}");
+        }
     }
 
     #[test]

@@ -43,7 +43,21 @@ pub(crate) struct Token<'a> {
     pub(crate) text: &'a str,
 }
 
-impl Token<'_> {
+impl<'a> Token<'a> {
+    /// What it names, without the quotes around it; a doubled quote inside stays doubled. MariaDB takes text in double quotes
+    /// for a name where its SQL mode says so.
+    pub(crate) fn name(&self, engine: EngineKind) -> Option<&'a str> {
+        let ansi = engine == EngineKind::Mariadb && self.text.starts_with('"');
+        match self.kind {
+            TokenKind::Word => Some(self.text),
+            TokenKind::Text if !ansi => None,
+            TokenKind::QuotedName | TokenKind::Text => {
+                self.text.get(1..self.text.len().saturating_sub(1))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is this word, in any case.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)

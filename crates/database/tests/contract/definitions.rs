@@ -1,10 +1,18 @@
 //! Named databases: registering, removing, being away.
 
-use plinth_core::{Error, ErrorCode, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use plinth_core::{Error, ErrorCode, Outcome, Result, SystemClock, TenantId};
 use plinth_database::model::{
     EngineKind, ListDatabasesRequest, PoolOptions, QueryRequest, RegisterDatabaseRequest,
     RemoveDatabaseRequest,
 };
+use plinth_store::definitions::DefinitionState;
+use plinth_store::memory::MemoryDefinitions;
+use plinth_store::{Definition, DefinitionKind, Definitions, Expected};
+use tokio::sync::Notify;
 
 use crate::support::{Bench, DB, context, context_in, engines};
 use crate::{code, endless, field};
@@ -96,9 +104,113 @@ async fn removing_a_database_stops_what_does_not_end() {
                 .expect("removes")
         };
         let (ended, removed) = tokio::join!(running, removing);
-        assert_eq!(code(ended.expect_err("was stopped")), 1004, "{engine:?}");
+        assert_eq!(code(ended.expect_err("was stopped")), 2401, "{engine:?}");
         assert_eq!((removed.removed, removed.aborted), (true, 1), "{engine:?}");
     }
+}
+
+/// Definitions whose first look-up is answered late, with what was true when it began.
+struct SlowFirst {
+    inner: MemoryDefinitions,
+    held: AtomicBool,
+    reached: Notify,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Definitions for SlowFirst {
+    async fn get(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<Option<Definition>> {
+        let found = self.inner.get(kind, tenant, name).await;
+        if self.held.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.go_on.notified().await;
+        }
+        found
+    }
+    async fn put(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+        document: serde_json::Value,
+        expected: Expected,
+    ) -> Result<Definition> {
+        self.inner.put(kind, tenant, name, document, expected).await
+    }
+    async fn list(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Definition>> {
+        self.inner.list(kind, tenant, prefix, after, limit).await
+    }
+    async fn list_all(
+        &self,
+        kind: DefinitionKind,
+        after: Option<(&TenantId, &str)>,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, Definition)>> {
+        self.inner.list_all(kind, after, limit).await
+    }
+    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
+        self.inner.state(kind).await
+    }
+    async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
+        self.inner.delete(kind, tenant, name).await
+    }
+}
+
+#[tokio::test]
+async fn a_definition_that_was_read_late_does_not_take_the_place_of_a_newer() {
+    let definitions = Arc::new(SlowFirst {
+        inner: MemoryDefinitions::new(SystemClock::shared()),
+        held: AtomicBool::new(false),
+        reached: Notify::new(),
+        go_on: Notify::new(),
+    });
+    let bench = Bench::on_definitions(EngineKind::Sqlite, Arc::clone(&definitions) as _).await;
+    // A second instance, which has not opened the database yet.
+    let other = bench.another(Arc::clone(&definitions) as _);
+    bench.run("create table old (a int)", vec![]).await;
+    definitions.held.store(true, Ordering::SeqCst);
+    let request = |sql: &str| QueryRequest {
+        sql: sql.to_owned(),
+        ..QueryRequest::default()
+    };
+    let context = context();
+    let late = other.execute_query(&context, DB, request("select * from new"));
+    let newer = async {
+        definitions.reached.notified().await;
+        let mut changed = bench.definition(PoolOptions::default(), false);
+        changed.url = "test/new.db".to_owned();
+        other
+            .register_database(&context, DB, changed)
+            .await
+            .expect("registers");
+        let create = request("create table new (a int)");
+        other
+            .execute_query(&context, DB, create)
+            .await
+            .expect("is new");
+        definitions.go_on.notify_one();
+    };
+    let (late, ()) = tokio::join!(late, newer);
+    // The late one works with the newer definition, and so does whoever comes next.
+    late.expect("finds the table of the newer");
+    other
+        .execute_query(&context, DB, request("select * from new"))
+        .await
+        .expect("finds it too");
+    other.close().await;
+    bench.end(&[]).await;
 }
 
 #[tokio::test]

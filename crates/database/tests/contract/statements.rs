@@ -3,7 +3,7 @@
 use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_database::model::{EngineKind, PoolOptions, QueryRequest, Value};
 
-use crate::support::{Bench, DB, context, engines, text};
+use crate::support::{Bench, DB, context, engines, step, text};
 use crate::{code, endless, field, numbers};
 
 #[tokio::test]
@@ -23,6 +23,47 @@ async fn one_statement_and_no_session_state() {
             .await;
         assert_eq!(error.code(), ErrorCode::DatabaseQuery, "{engine:?}");
         assert_eq!(error.outcome(), Outcome::NotApplied);
+        bench.end(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_session_is_not_for_the_next_caller() {
+    for engine in engines() {
+        let pool = PoolOptions {
+            max_connections: Some(1),
+            ..PoolOptions::default()
+        };
+        let bench = Bench::with_pool(engine, pool).await;
+        let name = bench.table("session");
+        let (change, ask, fails) = match engine {
+            EngineKind::Postgres => (
+                format!("select \"set_config\"('plinth.{name}', 'changed', false)"),
+                format!("select current_setting('plinth.{name}', true)"),
+                "select pg_advisory_lock(75), 1 / (x - 1) from generate_series(1, 1) as g(x)",
+            ),
+            EngineKind::Mariadb => (
+                format!("select `get_lock`('{name}', 0)"),
+                format!("select is_used_lock('{name}')"),
+                "select get_lock('plinth', 0), (select 1 union select 2)",
+            ),
+            EngineKind::Sqlite => (
+                format!("create table \"temp\".{name} (a int)"),
+                format!("select max(name) from sqlite_temp_schema where name = '{name}'"),
+                "create temp table t as select abs(-9223372036854775808)",
+            ),
+        };
+        bench.run(&change, vec![]).await;
+        assert_eq!(bench.cell(&ask, vec![]).await, Value::Null, "{engine:?}");
+        assert_eq!(bench.pool().await.opened, 2, "{engine:?}");
+        // What fails may have changed the session before.
+        bench.refused(fails, vec![]).await;
+        bench.run("select 1", vec![]).await;
+        assert_eq!(bench.pool().await.opened, 3, "{engine:?}");
+        // Inside a transaction too.
+        let steps = vec![step(&change, vec![])];
+        bench.transact(steps, None).await.expect("is done");
+        assert_eq!(bench.cell(&ask, vec![]).await, Value::Null, "{engine:?}");
         bench.end(&[]).await;
     }
 }

@@ -18,6 +18,7 @@ use plinth_database::model::{
     TransactionReply, TransactionRequest, Value,
 };
 use plinth_database::{DatabaseError, DatabaseService, DatabaseSettings};
+use plinth_store::Definitions;
 use plinth_store::memory::MemoryDefinitions;
 use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE, service_url};
 
@@ -116,10 +117,29 @@ impl Bench {
         pool: PoolOptions,
         clock: plinth_core::SharedClock,
     ) -> Self {
+        let definitions = Arc::new(MemoryDefinitions::new(Arc::clone(&clock)));
+        Self::made_of(engine, pool, clock, definitions).await
+    }
+
+    /// A service over definitions of the test's own, with the engine's database registered.
+    pub(crate) async fn on_definitions(
+        engine: EngineKind,
+        definitions: Arc<dyn Definitions>,
+    ) -> Self {
+        let clock = SystemClock::shared();
+        Self::made_of(engine, PoolOptions::default(), clock, definitions).await
+    }
+
+    async fn made_of(
+        engine: EngineKind,
+        pool: PoolOptions,
+        clock: plinth_core::SharedClock,
+        definitions: Arc<dyn Definitions>,
+    ) -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("makes a directory"));
         let service = Arc::new(DatabaseService::new(DatabaseSettings {
             sqlite_directory: directory.path().join("databases"),
-            definitions: Arc::new(MemoryDefinitions::new(Arc::clone(&clock))),
+            definitions,
             clock,
             metrics: Arc::new(NoMetrics),
         }));
@@ -131,6 +151,16 @@ impl Bench {
         };
         bench.register(pool, false).await;
         bench
+    }
+
+    /// Another instance over the same definitions and files.
+    pub(crate) fn another(&self, definitions: Arc<dyn Definitions>) -> DatabaseService {
+        DatabaseService::new(DatabaseSettings {
+            sqlite_directory: self.sqlite_directory(),
+            definitions,
+            clock: SystemClock::shared(),
+            metrics: Arc::new(NoMetrics),
+        })
     }
 
     /// Registers the engine's database anew.

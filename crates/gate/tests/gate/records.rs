@@ -39,7 +39,7 @@ async fn an_audited_call_writes_intent_before_and_outcome_after() {
     let lines = [
         "begin queue.purge",
         "work",
-        "complete queue.purge Failed(NotFound)",
+        "complete queue.purge Failed(NotFound, NotApplied)",
     ];
     assert_eq!(call(true).await, (false, lines.map(str::to_owned).to_vec()));
 }

@@ -118,7 +118,7 @@ impl RecoverArguments {
         };
         let failed = key.as_ref().err().or(fault.as_ref());
         let outcome = failed.map_or(AuditOutcome::Succeeded, |error| {
-            AuditOutcome::Failed(error.code())
+            AuditOutcome::Failed(error.code(), error.outcome())
         });
         // The intent is durable; without its outcome it shows as unknown, and the key is shown all the same.
         if let Err(error) = offline.audit.complete(&intent, &event, outcome).await {
