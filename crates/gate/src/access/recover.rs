@@ -48,7 +48,8 @@ impl AccessService {
     /// Prepares a key that replaces a lost one; [`AccessService::recover`] stores it.
     ///
     /// Errors: 1001 naming `role` where it is not an administrator's or does not exist here; 1004 where the tenant does not
-    /// exist; 1005 where it is switched off; 1012 where the directory is away.
+    /// exist; 1005 where it is switched off, or the holder would hold two of the separated powers; 1012 where the directory
+    /// is away.
     pub async fn prepare_recovery(&self, request: &RecoverRequest) -> Result<Recovery> {
         let role = self.roles.require("role", &request.role)?;
         if &*role.name != OWNER && !ADMIN_ROLES.contains(&&*role.name) {
@@ -74,6 +75,9 @@ impl AccessService {
             Some(principal) => principal.clone(),
             None => PrincipalId::parse(&role.name)?,
         };
+        // Judged here, so that what is refused is not even begun; and once more when it is stored.
+        let held = self.roles_of(&tenant.id, &principal).await?;
+        self.check_recovered(held.iter().chain([&role.name]))?;
         let (key, text) = self.generate()?;
         let key = NewKey {
             id: key.id().clone(),
@@ -97,13 +101,25 @@ impl AccessService {
     /// is away.
     pub async fn recover(&self, recovery: Recovery) -> Result<FirstKey> {
         let Recovery { key, text } = recovery;
-        let rule = |held: &[RoleName]| {
-            let all: Vec<_> = held.iter().chain(&key.roles).cloned().collect();
-            self.check_no_sleeping_owner(&all)?;
-            self.check_separation(all.iter().map(AsRef::as_ref))
-        };
+        let rule = |held: &[RoleName]| self.check_recovered(held.iter().chain(&key.roles));
         self.directory.create_key(&key, &rule, None).await?;
         Ok(first_key((key, text)))
+    }
+
+    fn check_recovered<'a>(&self, roles: impl Iterator<Item = &'a RoleName>) -> Result<()> {
+        let roles: Vec<_> = roles.cloned().collect();
+        self.check_no_sleeping_owner(&roles)?;
+        self.check_separation(roles.iter().map(AsRef::as_ref))
+    }
+
+    /// The roles that a principal holds now; none where it does not exist.
+    async fn roles_of(&self, tenant: &TenantId, principal: &PrincipalId) -> Result<Vec<RoleName>> {
+        let all = PageLimit::parse(Some(i64::from(plinth_core::limits::PAGE_LIMIT_MAX)))?;
+        let bindings = self
+            .directory
+            .bindings(tenant, Some(principal), None, all)
+            .await?;
+        Ok(bindings.into_iter().map(|binding| binding.role).collect())
     }
 
     /// The live keys of a holder. Errors: 1012 where the directory is away.
