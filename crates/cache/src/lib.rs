@@ -21,4 +21,4 @@ pub use backend::memory::MemoryCache;
 pub use backend::redis::{EngineClock, RedisCache};
 pub use error::{CacheError, EngineFault, Refusal};
 pub use service::{CacheService, ItemResults};
-pub use settings::{CacheBackendKind, CacheSettings, KEY_PREFIX_BYTES_MAX};
+pub use settings::{CacheBackendKind, CacheSettings};

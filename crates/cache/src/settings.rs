@@ -1,12 +1,10 @@
 //! Settings of the block.
 
 use plinth_core::{Error, Result};
+use plinth_redis_link::check_key_prefix;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Quota;
-
-/// Longest prefix of keys in Redis, in bytes.
-pub const KEY_PREFIX_BYTES_MAX: usize = 64;
 
 /// Which backend keeps values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,14 +53,7 @@ impl Default for CacheSettings {
 impl CacheSettings {
     /// Checks them. Errors: 1001 naming the setting.
     pub fn validate(&self) -> Result<()> {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let length = self.key_prefix.len();
-        if !(1..=KEY_PREFIX_BYTES_MAX).contains(&length) || !self.key_prefix.bytes().all(good) {
-            return Err(Error::invalid(
-                "cache.key_prefix",
-                format!("must be 1 to {KEY_PREFIX_BYTES_MAX} letters, digits, `-`, `_`, `.`"),
-            ));
-        }
+        check_key_prefix("cache.key_prefix", &self.key_prefix)?;
         if self.backend == CacheBackendKind::Redis {
             // Namespaces of a tenant lie on different nodes, which no step counts together.
             for (field, set) in [
@@ -90,6 +81,8 @@ impl CacheSettings {
 
 #[cfg(test)]
 mod tests {
+    use plinth_redis_link::KEY_PREFIX_BYTES_MAX;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! What keeps the records of locks: a small required core, plus declared capabilities.
 
-pub mod control;
+pub mod redis;
+pub mod shared;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -41,7 +42,7 @@ pub struct Seen {
 /// What keeps locks. A grant that is answered is kept by the backend's own definition.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// Its name: `sqlite`, `control`.
+    /// Its name: `sqlite`, `control`, `redis`.
     fn name(&self) -> &'static str;
     /// What it can do beyond the required core.
     fn capabilities(&self) -> Capabilities;

@@ -18,6 +18,7 @@
 //! applies it in a transaction.
 
 pub mod backend;
+mod changes;
 mod error;
 pub mod graph;
 pub mod machine;
@@ -29,6 +30,7 @@ pub mod token;
 mod trust;
 mod wakes;
 
+pub use changes::Changes;
 pub use error::LockError;
 pub use service::{LockService, LockServiceParts};
 pub use settings::{LockBackend, LockSettings};

@@ -94,6 +94,11 @@ impl Wakes {
         }
     }
 
+    /// Whether a call of this process waits for a lock.
+    pub(crate) fn waits_for(&self, key: &LockKey) -> bool {
+        self.inner.lock().sleepers.contains_key(key)
+    }
+
     /// The locks that calls of this process wait for.
     pub(crate) fn keys(&self) -> HashSet<LockKey> {
         self.inner.lock().sleepers.keys().cloned().collect()

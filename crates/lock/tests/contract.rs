@@ -14,10 +14,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use plinth_redis_link::RedisLink;
 use plinth_store::EngineLocation;
+use plinth_testkit::redis::{RedisCluster, RedisProcess, RedisSentinels, is_installed};
 use plinth_testkit::scratch;
 use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE};
-use support::{Fixture, Place, World, database};
+use support::{Fixture, Place, World, database, redis};
 
 /// Runs every behaviour against a place of its own and names those that fail.
 async fn check(place: impl AsyncFn(&'static str) -> Place) {
@@ -90,6 +92,35 @@ async fn check_on(product: &str) {
         store.close().await;
     })
     .await;
+}
+
+/// On one Redis for all behaviours, each under keys of its own.
+async fn check_in_redis(link: &Arc<RedisLink>) {
+    check(async |name| Place::Redis(Arc::clone(link), name.to_owned())).await;
+}
+
+#[tokio::test]
+async fn redis_alone() {
+    if is_installed() {
+        let server = RedisProcess::start("").await.expect("starts");
+        check_in_redis(&redis::link(&server.url())).await;
+    }
+}
+
+#[tokio::test]
+async fn redis_by_sentinel() {
+    if is_installed() {
+        let servers = RedisSentinels::start(1).await.expect("starts");
+        check_in_redis(&redis::link(&servers.url())).await;
+    }
+}
+
+#[tokio::test]
+async fn redis_as_cluster() {
+    if is_installed() {
+        let servers = RedisCluster::start(3, 0).await.expect("starts");
+        check_in_redis(&redis::link(&servers.url())).await;
+    }
 }
 
 #[tokio::test]

@@ -7,22 +7,21 @@
 
 mod support;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use plinth_core::{ErrorCode, Outcome, SharedClock, SystemClock};
-use plinth_lock::backend::control::{ControlBackend, ControlOptions};
+use plinth_lock::Wakes;
+use plinth_lock::backend::shared::{SharedBackend, SharedOptions};
 use plinth_lock::backend::{Backend, LockKey};
-use plinth_lock::model::{
-    AcquireRequest, LockClaim, LockGrant, LockName, ReleaseRequest, RenewRequest, VerifyRequest,
-    limits,
-};
-use plinth_lock::{LockError, LockService, LockServiceParts, Wakes};
+use plinth_lock::model::{LockName, VerifyRequest, limits};
 use plinth_store::{ControlStore, LockRecords as _};
 use plinth_testkit::cut_proxy::CutProxy;
 use support::database::{on_each_product, open};
-use support::{NoMetrics, TENANT, code, context, exclusive, told};
+use support::instance::Instance;
+use support::{TENANT, code, context, told};
 
 /// What a busy machine may add to a wait, in milliseconds. Far below [`limits::PLACE_RENEW_MS`], by which a waiter would come
 /// back by itself.
@@ -30,104 +29,50 @@ const SLACK_MS: u64 = 900;
 
 /// One instance: a service with a connection pool of its own.
 #[derive(Clone)]
-struct Instance {
-    service: LockService,
+struct OnDatabase {
+    calls: Instance,
     store: Arc<ControlStore>,
 }
 
-impl Instance {
+impl Deref for OnDatabase {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.calls
+    }
+}
+
+impl OnDatabase {
     async fn start(url: &str) -> Self {
         let store = open(url).await;
         let (wakes, clock) = (Arc::new(Wakes::default()), SystemClock::shared());
         let backend = backend(&store, &wakes, &clock);
-        let service = LockService::start(LockServiceParts {
-            backend: Arc::new(backend),
-            wakes,
-            clock,
-            metrics: Arc::new(NoMetrics),
-        });
-        Self { service, store }
+        let calls = Instance::over(Arc::new(backend), wakes, clock);
+        Self { calls, store }
     }
 
     async fn end(self) {
         self.service.close().await;
         self.store.close().await;
     }
-
-    async fn acquire(&self, lock: &str, owner: &str, wait_ms: i64) -> Result<LockGrant, LockError> {
-        let request = AcquireRequest {
-            locks: vec![exclusive(lock)],
-            owner: owner.to_owned(),
-            lease_ms: Some(2_000),
-            wait_ms: Some(wait_ms),
-            ..AcquireRequest::default()
-        };
-        let reply = self.service.acquire(&context(TENANT), request).await?;
-        Ok(reply.grants[0].clone())
-    }
-
-    /// Begins to wait, and returns once the wait is in the queue.
-    async fn wait_for(
-        &self,
-        lock: &str,
-        owner: &str,
-    ) -> tokio::task::JoinHandle<Result<LockGrant, LockError>> {
-        let (this, name, owner_) = (self.clone(), lock.to_owned(), owner.to_owned());
-        let waiting = tokio::spawn(async move { this.acquire(&name, &owner_, 30_000).await });
-        while !self.waiters(lock).await.iter().any(|known| known == owner) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        waiting
-    }
-
-    async fn waiters(&self, lock: &str) -> Vec<String> {
-        let info = self.service.get(&context(TENANT), lock).await;
-        let waiters = info.expect("is read").waiters.into_iter();
-        waiters.map(|waiter| waiter.owner).collect()
-    }
-
-    async fn release(&self, grant: &LockGrant, owner: &str) -> Result<bool, LockError> {
-        let request = ReleaseRequest {
-            owner: owner.to_owned(),
-            claims: vec![claim(grant)],
-        };
-        let reply = self.service.release(&context(TENANT), request).await?;
-        Ok(reply.items[0].code.is_none())
-    }
-
-    async fn renew(&self, grant: &LockGrant, owner: &str) -> Result<bool, LockError> {
-        let request = RenewRequest {
-            owner: owner.to_owned(),
-            claims: vec![claim(grant)],
-            lease_ms: None,
-        };
-        let reply = self.service.renew(&context(TENANT), request).await?;
-        Ok(reply.items[0].held)
-    }
 }
 
-fn backend(store: &Arc<ControlStore>, wakes: &Arc<Wakes>, clock: &SharedClock) -> ControlBackend {
-    ControlBackend::new(ControlOptions {
+fn backend(store: &Arc<ControlStore>, wakes: &Arc<Wakes>, clock: &SharedClock) -> SharedBackend {
+    SharedBackend::new(SharedOptions {
+        name: "control",
         records: Arc::clone(store) as _,
         clock: Arc::clone(clock),
-        epochs: Arc::clone(store) as _,
+        epochs: Some(Arc::clone(store) as _),
+        changes: None,
         wakes: Arc::clone(wakes),
         locks_per_tenant_max: 100,
     })
 }
 
-fn claim(grant: &LockGrant) -> LockClaim {
-    LockClaim {
-        lock: grant.lock.clone(),
-        token: grant.token,
-        depth: Some(grant.depth),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiter_of_one_instance_is_woken_by_a_release_on_another() {
     on_each_product(async |url: String| {
-        let (a, b) = (Instance::start(&url).await, Instance::start(&url).await);
+        let (a, b) = (OnDatabase::start(&url).await, OnDatabase::start(&url).await);
         let held = a.acquire("x", "one", 0).await.expect("is free");
         let waiting = b.wait_for("x", "two").await;
         let released = Instant::now();
@@ -166,7 +111,7 @@ async fn a_waiter_of_one_instance_is_woken_by_a_release_on_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiters_of_two_instances_are_served_in_the_order_of_coming() {
     on_each_product(async |url: String| {
-        let both = [Instance::start(&url).await, Instance::start(&url).await];
+        let both = [OnDatabase::start(&url).await, OnDatabase::start(&url).await];
         let mut held = both[0].acquire("x", "first", 0).await.expect("is free");
         let mut waits = Vec::new();
         for number in 0..6 {
@@ -194,7 +139,7 @@ async fn waiters_of_two_instances_are_served_in_the_order_of_coming() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_lease_of_an_instance_that_is_gone_ends_on_the_clock_of_the_database() {
     on_each_product(async |url: String| {
-        let (a, b) = (Instance::start(&url).await, Instance::start(&url).await);
+        let (a, b) = (OnDatabase::start(&url).await, OnDatabase::start(&url).await);
         // What b has not yet seen for a whole lease it does not end.
         b.service.get(&context(TENANT), "x").await.expect("is read");
         tokio::time::sleep(Duration::from_millis(2_100)).await;
@@ -232,7 +177,7 @@ async fn tokens_grow_while_records_are_forgotten_and_instances_start_anew() {
         let highest = Arc::new(AtomicI64::new(0));
         for _ in 0..5 {
             // No epoch is raised between the grants of one round: the floor alone keeps the order.
-            let both = [Instance::start(&url).await, Instance::start(&url).await];
+            let both = [OnDatabase::start(&url).await, OnDatabase::start(&url).await];
             let mut working = tokio::task::JoinSet::new();
             for worker in 0..4 {
                 let (instance, highest) = (both[worker % 2].clone(), Arc::clone(&highest));
@@ -276,7 +221,7 @@ async fn tokens_grow_while_records_are_forgotten_and_instances_start_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn free_records_are_forgotten_and_busy_ones_kept() {
     on_each_product(async |url: String| {
-        let instance = Instance::start(&url).await;
+        let instance = OnDatabase::start(&url).await;
         let kept = instance.acquire("kept", "one", 0).await.expect("is free");
         let freed = instance.acquire("freed", "one", 0).await.expect("is free");
         assert!(instance.release(&freed, "one").await.expect("is answered"));
@@ -305,7 +250,7 @@ async fn free_records_are_forgotten_and_busy_ones_kept() {
 }
 
 /// The same database through a proxy that can cut.
-async fn through_proxy(url: &str) -> (Instance, CutProxy) {
+async fn through_proxy(url: &str) -> (OnDatabase, CutProxy) {
     let (_, rest) = url.split_once('@').expect("has a user");
     let (server, _) = rest.split_once('/').expect("has a path");
     let proxy = CutProxy::to(server.parse().expect("an address")).await;
@@ -317,14 +262,14 @@ async fn through_proxy(url: &str) -> (Instance, CutProxy) {
         "sslmode=disable"
     };
     let url = url.replace(server, &proxy.address().to_string());
-    (Instance::start(&format!("{url}?{plain}")).await, proxy)
+    (OnDatabase::start(&format!("{url}?{plain}")).await, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_whose_answer_is_lost_is_unknown_and_what_it_got_is_given_back() {
     on_each_product(async |url: String| {
         let (cut, proxy) = through_proxy(&url).await;
-        let other = Instance::start(&url).await;
+        let other = OnDatabase::start(&url).await;
         let grant = cut.acquire("x", "one", 0).await.expect("is free");
         // Only the request that writes holds a record.
         proxy.cut("holders", 0);
@@ -354,7 +299,7 @@ async fn a_database_that_is_away_is_told_and_found_again() {
         let (server, _) = rest.split_once('/').expect("has a path");
         let chaos = plinth_testkit::chaos::ChaosProxy::start(server.parse().expect("an address"));
         let chaos = chaos.await.expect("listens");
-        let instance = Instance::start(&url.replace(server, &chaos.address().to_string())).await;
+        let instance = OnDatabase::start(&url.replace(server, &chaos.address().to_string())).await;
         let grant = instance.acquire("x", "one", 0).await.expect("is free");
         chaos.set(plinth_testkit::chaos::Chaos::Refuse);
         chaos.cut();

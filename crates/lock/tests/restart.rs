@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use plinth_core::TimestampMs;
 use plinth_store::EngineLocation;
-use support::{Fixture, Place, TAKEN, World, code, database, exclusive, keyed};
+use plinth_testkit::redis::{RedisProcess, is_installed};
+use support::{Fixture, Place, TAKEN, World, code, database, exclusive, keyed, redis};
 
 /// Runs a test on each place that outlives a process.
 async fn on_each_place(test: impl AsyncFn(Place)) {
@@ -24,6 +25,14 @@ async fn on_each_place(test: impl AsyncFn(Place)) {
     };
     on_control("sqlite::memory:".to_owned()).await;
     database::on_each_product(on_control).await;
+    if is_installed() {
+        let server = RedisProcess::start("").await.expect("starts");
+        test(Place::Redis(
+            redis::link(&server.url()),
+            "restart".to_owned(),
+        ))
+        .await;
+    }
 }
 
 #[tokio::test]

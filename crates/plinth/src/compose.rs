@@ -10,9 +10,7 @@ use plinth_core::{MetricSink, SharedClock, SystemClock};
 use plinth_database::{DatabaseService, DatabaseSettings};
 use plinth_gate::access::{AccessService, FirstKey};
 use plinth_gate::{Gate, GateParts};
-use plinth_lock::backend::control::{ControlBackend, ControlOptions};
-use plinth_lock::backend::sqlite::{SqliteBackend, SqliteOptions};
-use plinth_lock::{LockBackend, LockService, LockServiceParts, Wakes};
+use plinth_lock::{LockBackend, LockService};
 use plinth_monitor::{MonitorService, OwnMetrics};
 use plinth_outbound::OutboundClient;
 use plinth_queue::{QueueService, QueueServiceParts};
@@ -30,6 +28,7 @@ use crate::watch::{Watch, WatchedFile};
 
 mod cache;
 mod keys;
+mod lock;
 
 /// The file of the control plane.
 const CONTROL_FILE: &str = "control.db";
@@ -128,7 +127,9 @@ impl Plinth {
         let (monitor, monitor_writes) =
             open_monitor(settings, place, keeping, &handles, &definitions).await?;
         let database = open_database(settings, place, &handles, definitions)?;
-        let (lock, lock_writes) = open_lock(settings, place, keeping, &handles, &control).await?;
+        let opened = (place, keeping);
+        let (lock, lock_writes) =
+            lock::open_lock(settings, opened, &handles, link.as_ref(), &control).await?;
         let mut written = vec![
             ("queue", QUEUE_FILE, queue_writes),
             ("monitor", MONITOR_FILE, monitor_writes),
@@ -452,47 +453,4 @@ fn open_database(
         clock: Arc::clone(&handles.clock),
         metrics: handles.sink(),
     })))
-}
-
-async fn open_lock(
-    settings: &Settings,
-    place: &DataDir,
-    keeping: &Keeping,
-    handles: &Handles,
-    control: &Arc<ControlStore>,
-) -> Result<(Arc<LockService>, Option<WriteCondition>)> {
-    let wakes = Arc::new(Wakes::default());
-    let locks_per_tenant_max = settings.lock.locks_per_tenant_max;
-    let mut writes = None;
-    let backend: Arc<dyn plinth_lock::backend::Backend> = match settings.lock.backend {
-        LockBackend::Sqlite => {
-            let opened = SqliteBackend::open(SqliteOptions {
-                location: location(place, keeping, LOCK_FILE),
-                limits: EngineLimits::default(),
-                clock: Arc::clone(&handles.clock),
-                epochs: Arc::clone(control) as _,
-                metrics: handles.sink(),
-                wakes: Arc::clone(&wakes),
-                locks_per_tenant_max,
-            });
-            let opened = opened.await.context("cannot open the locks")?;
-            writes = Some(opened.write_condition());
-            handles.health.component("lock").up();
-            Arc::new(opened)
-        }
-        LockBackend::Control => Arc::new(ControlBackend::new(ControlOptions {
-            records: Arc::clone(control) as _,
-            clock: Arc::clone(&handles.clock),
-            epochs: Arc::clone(control) as _,
-            wakes: Arc::clone(&wakes),
-            locks_per_tenant_max,
-        })),
-    };
-    let service = LockService::start(LockServiceParts {
-        backend,
-        wakes,
-        clock: Arc::clone(&handles.clock),
-        metrics: handles.sink(),
-    });
-    Ok((Arc::new(service), writes))
 }

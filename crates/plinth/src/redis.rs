@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use plinth_cache::CacheBackendKind;
 use plinth_core::MetricSink;
-use plinth_redis_link::{LATENCY_BOUNDS_US, LinkNumbers, RedisLink, slot_of};
+use plinth_lock::LockBackend;
+use plinth_redis_link::{LATENCY_BOUNDS_US, LinkNumbers, RedisLink, ServerInfo, slot_of};
 use plinth_resilience::HealthRegistry;
 use plinth_resilience::health::Component;
 use tokio_util::sync::CancellationToken;
@@ -30,10 +31,49 @@ pub(crate) fn open(settings: &Settings) -> Result<Option<Arc<RedisLink>>> {
 /// Checks that Redis is named where something needs it. Errors: it is not.
 pub(crate) fn check(settings: &Settings) -> Result<()> {
     settings.redis.validate()?;
-    if settings.cache.backend == CacheBackendKind::Redis && settings.redis.url.is_empty() {
-        bail!("redis.url: is empty, but cache.backend is `redis`");
+    for (_, needs, setting) in parts(settings) {
+        if needs && settings.redis.url.is_empty() {
+            bail!("redis.url: is empty, but {setting} is `redis`");
+        }
     }
     Ok(())
+}
+
+/// The parts of an instance that may stand on Redis, whether they do, and the setting that says so.
+fn parts(settings: &Settings) -> [(&'static str, bool, &'static str); 2] {
+    [
+        (
+            "cache",
+            settings.cache.backend == CacheBackendKind::Redis,
+            "cache.backend",
+        ),
+        (
+            "lock",
+            settings.lock.backend == LockBackend::Redis,
+            "lock.backend",
+        ),
+    ]
+}
+
+/// Asks Redis who it is, for whoever examines an instance: its version, and what is amiss with its settings. `None`: the
+/// settings name no Redis. Errors: it cannot be reached, and why.
+pub(crate) async fn examine(settings: &Settings) -> Option<Result<(String, Option<String>)>> {
+    let link = open(settings).transpose()?;
+    let asked = async {
+        let server = link?.server(slot_of(b"")).await?;
+        Ok((server.version_text(), amiss(&server)))
+    };
+    Some(asked.await)
+}
+
+/// What is amiss with the settings of a server.
+fn amiss(server: &ServerInfo) -> Option<String> {
+    server.may_evict_lasting_keys().then(|| {
+        format!(
+            "maxmemory-policy {} may drop bookkeeping, fences and locks; set noeviction or volatile-lru",
+            server.eviction
+        )
+    })
 }
 
 /// What tells how Redis is.
@@ -43,13 +83,10 @@ pub(crate) fn watch(
     health: &HealthRegistry,
     metrics: Arc<dyn MetricSink>,
 ) -> RedisWatch {
-    let cache = settings.cache.backend == CacheBackendKind::Redis;
+    let needing = parts(settings).into_iter().filter(|(_, needs, _)| *needs);
     RedisWatch {
         link,
-        components: cache
-            .then(|| health.component("cache"))
-            .into_iter()
-            .collect(),
+        components: needing.map(|(part, ..)| health.component(part)).collect(),
         metrics,
     }
 }
@@ -95,15 +132,14 @@ impl RedisWatch {
                 .for_each(|part| part.degraded(&message));
         }
         let evicts = match self.link.server(slot_of(b"")).await {
-            Ok(server) if server.may_evict_lasting_keys() => Some(server.eviction.clone()),
-            Ok(_) | Err(_) => None,
+            Ok(server) => amiss(&server),
+            Err(_) => None,
         };
         match evicts {
-            Some(policy) => self.components.iter().for_each(|part| {
-                part.degraded(format!(
-                    "maxmemory-policy {policy} may drop bookkeeping and fences; set noeviction or volatile-lru"
-                ));
-            }),
+            Some(amiss) => self
+                .components
+                .iter()
+                .for_each(|part| part.degraded(&amiss)),
             None => self.components.iter().for_each(Component::up),
         }
     }

@@ -206,6 +206,7 @@ impl Settings {
     fn validate(&self) -> Result<()> {
         self.gate.validate()?;
         self.cache.validate()?;
+        self.lock.validate()?;
         crate::redis::check(self)?;
         self.monitor.validate()?;
         self.audit.check()?;
@@ -355,6 +356,8 @@ mod tests {
         assert!(refusal("[log]\nfilter = \"a=b=c\"").contains("log.filter"));
         assert!(refusal("[control]\nurl = \"oracle://x\"").contains("control.url"));
         assert!(refusal("[cache]\nbackend = \"redis\"").contains("redis.url"));
+        assert!(refusal("[lock]\nbackend = \"redis\"").contains("lock.backend"));
+        assert!(refusal("[lock]\nkey_prefix = \"a:b\"").contains("lock.key_prefix"));
         assert!(refusal("[redis]\nurl = \"http://x\"").contains("redis.url"));
         assert!(refusal("[http]\nidle_timeout_ms = 0").contains("http.idle_timeout_ms"));
         assert!(refusal("[outbound]\nattempt_ms_max = 0").contains("outbound.attempt_ms_max"));

@@ -24,6 +24,7 @@ use plinth_testkit::linear::{
     Bounds, Lock, LockOp, LockReply, Recorder, check_by_key, operations, seed,
 };
 use plinth_testkit::process::{Announcement, Server, ServerOptions};
+use plinth_testkit::redis::{RedisProcess, is_installed};
 use plinth_testkit::scratch::ScratchDatabase;
 use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE};
 use rand::rngs::StdRng;
@@ -45,6 +46,11 @@ const WAIT_MS_MAX: i64 = 300;
 const TOLERANCE_MS: u64 = 2;
 /// The refusal of a lock that is taken.
 const TAKEN: u16 = plinth_core::ErrorCode::LockNotAcquired.number();
+
+/// The setting that names the control database.
+const CONTROL_URL: &str = "PLINTH__CONTROL__URL";
+/// The setting that names Redis.
+const REDIS_URL: &str = "PLINTH__REDIS__URL";
 
 type History = Recorder<String, LockOp, LockReply>;
 
@@ -348,12 +354,13 @@ impl Run {
     }
 }
 
-/// Servers that share a backend: with a lock backend, and a control database where it is one.
-async fn check(what: &str, backend: &str, control_url: Option<&str>, instances: usize) {
+/// Servers that share a backend: with a lock backend, and the settings that name it and the control database.
+async fn check(what: &str, backend: &str, named: &[(&str, &str)], instances: usize) {
     let binary = Path::new(env!("CARGO_BIN_EXE_plinth"));
     let place = tempfile::tempdir().expect("a directory");
     let mut settings = vec![("PLINTH__LOCK__BACKEND".to_owned(), backend.to_owned())];
-    settings.extend(control_url.map(|url| ("PLINTH__CONTROL__URL".to_owned(), url.to_owned())));
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    settings.extend(named.iter().map(owned));
     let options = |number: usize| ServerOptions {
         data_dir: Some(place.path().join(format!("instance-{number}"))),
         settings: settings.clone(),
@@ -413,18 +420,19 @@ async fn check_on(what: &str, product: &str, instances: usize) {
     let Some(database) = made.expect("the server answers") else {
         return;
     };
-    check(what, "control", Some(&database.url), instances).await;
+    let named = [(CONTROL_URL, database.url.as_str())];
+    check(what, "control", &named, instances).await;
     database.remove().await.expect("is removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn property_09_lock_histories_on_the_embedded_engine() {
-    check("sqlite", "sqlite", None, 1).await;
+    check("sqlite", "sqlite", &[], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn property_09_lock_histories_on_a_control_file() {
-    check("control on sqlite", "control", None, 1).await;
+    check("control on sqlite", "control", &[], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -437,4 +445,24 @@ async fn property_09_lock_histories_on_postgres() {
 async fn property_09_lock_histories_on_mariadb() {
     check_on("control on mariadb, 1 instance", MARIADB_VARIABLE, 1).await;
     check_on("control on mariadb, 2 instances", MARIADB_VARIABLE, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn property_09_lock_histories_on_redis() {
+    if !is_installed() {
+        return;
+    }
+    let redis = RedisProcess::start("").await.expect("starts");
+    let url = redis.url();
+    check("redis, 1 instance", "redis", &[(REDIS_URL, &url)], 1).await;
+    // Instances that share locks share the control database too.
+    let made = ScratchDatabase::create(POSTGRES_VARIABLE).await;
+    let Some(database) = made.expect("the server answers") else {
+        return;
+    };
+    let redis = RedisProcess::start("").await.expect("starts");
+    let url = redis.url();
+    let named = [(REDIS_URL, url.as_str()), (CONTROL_URL, &database.url)];
+    check("redis, 2 instances", "redis", &named, 2).await;
+    database.remove().await.expect("is removed");
 }

@@ -54,7 +54,7 @@ async fn both_transports_tell_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cache_tells_the_same_on_redis() {
+async fn the_cache_and_the_locks_tell_the_same_on_redis() {
     if !is_installed() {
         return;
     }
@@ -62,7 +62,9 @@ async fn the_cache_tells_the_same_on_redis() {
     let url = redis.url();
     let settings = [
         ("PLINTH__CACHE__BACKEND", "redis"),
+        ("PLINTH__LOCK__BACKEND", "redis"),
         ("PLINTH__REDIS__URL", url.as_str()),
     ];
     check(&settings, "cache: ").await;
+    check(&settings, "lock: ").await;
 }

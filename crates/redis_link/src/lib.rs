@@ -29,11 +29,12 @@ mod wire;
 pub use error::{LinkError, Refusal};
 pub use gauges::{LATENCY_BOUNDS_US, LinkNumbers};
 pub use link::{LinkHealth, QUEUED_MAX, REDIRECTS_MAX, RedisLink};
-pub use listen::{Heard, Listener};
+pub use listen::{Heard, Heed, Listener};
 pub use redis::{Cmd, PushKind, Value, cmd};
 pub use script::{Answer, Script};
 pub use settings::{
-    Address, CONNECTIONS_MAX, IN_FLIGHT_MAX, RedisSettings, RedisUrl, TIMEOUT_MS_MAX,
+    Address, CONNECTIONS_MAX, IN_FLIGHT_MAX, KEY_PREFIX_BYTES_MAX, RedisSettings, RedisUrl,
+    TIMEOUT_MS_MAX, check_key_prefix,
 };
 pub use slot::{Slot, slot_of};
 pub use wire::ServerInfo;

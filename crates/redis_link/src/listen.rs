@@ -1,6 +1,6 @@
 //! Connections of their own for what servers say unasked: messages and invalidations.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use redis::{Cmd, PushKind, Value};
@@ -17,6 +17,8 @@ use crate::wire::{Role, identify, ping, role_of, send};
 /// What is heard, from which primary.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
+    /// The primaries that are known from now on; also told at the start, and again where nothing changed.
+    Servers(Vec<Address>),
     /// The commands of the listener are in force on this primary: from now on it is heard.
     Up(Address),
     /// The server said something unasked.
@@ -30,6 +32,36 @@ pub enum Heard {
     },
     /// It is not heard any more: what it said meanwhile is lost. Also told when it is no primary any more.
     Down(Address),
+}
+
+/// Which primaries there are, and which of them are heard: what listens to all of them knows by it whether it misses nothing.
+#[derive(Debug, Default)]
+pub struct Heed {
+    servers: BTreeSet<Address>,
+    up: BTreeSet<Address>,
+}
+
+impl Heed {
+    /// Takes note of what was heard. Returns whether anything changed.
+    pub fn note(&mut self, heard: &Heard) -> bool {
+        match heard {
+            Heard::Servers(servers) => {
+                let servers = servers.iter().cloned().collect();
+                let changed = self.servers != servers;
+                self.servers = servers;
+                changed
+            }
+            Heard::Up(server) => self.up.insert(server.clone()),
+            Heard::Down(server) => self.up.remove(server),
+            Heard::Push { .. } => false,
+        }
+    }
+
+    /// Whether there are primaries and each one is heard.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.servers.is_empty() && self.servers.is_subset(&self.up)
+    }
 }
 
 /// Listens on one connection to each primary until it is dropped. Connections are made again, and the commands given
@@ -87,6 +119,7 @@ async fn follow(mut topology: watch::Receiver<Arc<Topology>>, ear: Arc<Ear>) {
                 .map(|server| server.address.clone())
                 .collect()
         };
+        (ear.hear)(Heard::Servers(wanted.clone()));
         tasks.retain(|address, _| wanted.contains(address));
         for address in wanted {
             tasks.entry(address.clone()).or_insert_with(|| {
@@ -157,5 +190,36 @@ async fn hear(address: &Address, ear: &Arc<Ear>, failed: &mut u32) -> Result<(),
         tokio::time::timeout(rules.answer_within, ping(&wire.connection))
             .await
             .unwrap_or_else(|_| Err(late()))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_missed_only_while_every_primary_is_heard() {
+        let at = |port| Address {
+            host: "h".to_owned(),
+            port,
+        };
+        let mut heed = Heed::default();
+        for (heard, changes, whole) in [
+            (Heard::Up(at(1)), true, false),
+            (Heard::Servers(vec![at(1)]), true, true),
+            (Heard::Servers(vec![at(1)]), false, true),
+            (Heard::Servers(vec![at(1), at(2)]), true, false),
+            (Heard::Up(at(2)), true, true),
+            (Heard::Down(at(1)), true, false),
+            (Heard::Servers(vec![at(2)]), true, true),
+            (Heard::Servers(vec![]), true, false),
+        ] {
+            let told = format!("{heard:?}");
+            assert_eq!(
+                (heed.note(&heard), heed.is_whole()),
+                (changes, whole),
+                "{told}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use redis::{Cmd, Value};
 use crate::error::LinkError;
 
 /// Leads every script: a server that is full, read-only or cannot save refuses it whole, before its first write.
-const SHEBANG: &str = "#!lua\n";
+const SHEBANG: &str = "#!lua";
 
 /// A script in Lua.
 #[derive(Clone, Debug)]
@@ -18,7 +18,23 @@ impl Script {
     /// Joins the parts of a script, which are several where scripts share some; the line `#!lua` is put before them.
     #[must_use]
     pub fn new(parts: &[&str]) -> Self {
-        let code = format!("{SHEBANG}{}", parts.join("\n"));
+        Self::led_by(SHEBANG, parts)
+    }
+
+    /// The same for a script that writes nothing: a server that takes no writes runs it too.
+    #[must_use]
+    pub fn reading(parts: &[&str]) -> Self {
+        Self::led_by(&format!("{SHEBANG} flags=no-writes"), parts)
+    }
+
+    /// The same for a script that a server runs although its memory is full: what it writes is small, or frees more.
+    #[must_use]
+    pub fn frugal(parts: &[&str]) -> Self {
+        Self::led_by(&format!("{SHEBANG} flags=allow-oom"), parts)
+    }
+
+    fn led_by(first_line: &str, parts: &[&str]) -> Self {
+        let code = format!("{first_line}\n{}", parts.join("\n"));
         let hash = redis::Script::new(&code).get_hash().to_owned();
         Self { code, hash }
     }

@@ -19,6 +19,22 @@ const PORT_DEFAULT: u16 = 6_379;
 /// The port of a sentinel where the URL names none.
 const SENTINEL_PORT_DEFAULT: u16 = 26_379;
 
+/// Longest prefix of keys in Redis, in bytes.
+pub const KEY_PREFIX_BYTES_MAX: usize = 64;
+
+/// Checks what a block's keys begin with: 1 to [`KEY_PREFIX_BYTES_MAX`] letters, digits, `-`, `_`, `.`. Errors: 1001 naming
+/// the field.
+pub fn check_key_prefix(field: &str, prefix: &str) -> Result<()> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=KEY_PREFIX_BYTES_MAX).contains(&prefix.len()) && prefix.bytes().all(good) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        format!("must be 1 to {KEY_PREFIX_BYTES_MAX} letters, digits, `-`, `_`, `.`"),
+    ))
+}
+
 /// How Redis (7.0 or later) or Valkey is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -46,5 +46,7 @@ pub const QUIET_KEPT_MS: i64 = 60 * 1_000;
 /// How often an instance looks at what others did to the locks that its calls wait for, in milliseconds: by so much at most
 /// does a waiter of one instance learn later of a release by another.
 pub const POLL_MS: u64 = 50;
+/// The same where every change is told, in milliseconds: only for what a lost message left.
+pub const POLL_MS_TOLD: u64 = 1_000;
 /// The same after a look that failed, in milliseconds.
 pub const POLL_MS_AWAY: u64 = 1_000;

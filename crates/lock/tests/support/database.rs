@@ -47,16 +47,16 @@ where
     }
 }
 
-/// The records of a real database under a clock that the test moves: everything but the clock is the database's.
+/// The records of a real database or Redis under a clock that the test moves: everything but the clock is the database's.
 pub(crate) struct ManualDatabase {
-    store: Arc<ControlStore>,
+    store: Arc<dyn LockRecords>,
     clock: Arc<ManualClock>,
 }
 
 impl ManualDatabase {
-    pub(crate) fn over(store: &Arc<ControlStore>, clock: &Arc<ManualClock>) -> Arc<Self> {
+    pub(crate) fn over(store: Arc<dyn LockRecords>, clock: &Arc<ManualClock>) -> Arc<Self> {
         Arc::new(Self {
-            store: Arc::clone(store),
+            store,
             clock: Arc::clone(clock),
         })
     }

@@ -8,18 +8,22 @@ use plinth_core::{
     TimestampMs, TraceContext, Transport,
 };
 use plinth_lock::backend::Backend;
-use plinth_lock::backend::control::{ControlBackend, ControlOptions};
+use plinth_lock::backend::redis::RedisLocks;
+use plinth_lock::backend::shared::{SharedBackend, SharedOptions};
 use plinth_lock::backend::sqlite::{SqliteBackend, SqliteOptions};
 use plinth_lock::model::{
     AcquireReply, AcquireRequest, LockAsk, LockClaim, LockGrant, ReleaseRequest, RenewRequest,
 };
 use plinth_lock::{LockError, LockService, LockServiceParts, Wakes};
+use plinth_redis_link::RedisLink;
 use plinth_store::epochs::MemoryEpochs;
 use plinth_store::{ControlStore, EngineLimits, EngineLocation, Epochs};
 
 use self::database::ManualDatabase;
 
 pub(crate) mod database;
+pub(crate) mod instance;
+pub(crate) mod redis;
 
 /// The tenant of most tests.
 pub(crate) const TENANT: &str = "shop";
@@ -58,6 +62,8 @@ pub(crate) enum Place {
     Sqlite(EngineLocation),
     /// The control database, whose clock shows what the world's does.
     Control(Arc<ControlStore>),
+    /// Redis, whose clock shows the same, under keys of its own.
+    Redis(Arc<RedisLink>, String),
 }
 
 impl Place {
@@ -67,10 +73,27 @@ impl Place {
             Self::Sqlite(location) => Fixture::sqlite(location.clone(), world).await,
             Self::Control(store) => {
                 let wakes = Arc::new(Wakes::default());
-                let backend = ControlBackend::new(ControlOptions {
-                    records: ManualDatabase::over(store, &world.clock),
+                let backend = SharedBackend::new(SharedOptions {
+                    name: "control",
+                    records: ManualDatabase::over(Arc::clone(store) as _, &world.clock),
                     clock: world.clock.clone(),
-                    epochs: Arc::clone(&world.epochs),
+                    epochs: Some(Arc::clone(&world.epochs)),
+                    changes: None,
+                    wakes: Arc::clone(&wakes),
+                    locks_per_tenant_max: LOCKS_MAX,
+                });
+                Fixture::over(Arc::new(backend), wakes, world)
+            }
+            Self::Redis(link, prefix) => {
+                let wakes = Arc::new(Wakes::default());
+                let epochs = Arc::clone(&world.epochs);
+                let locks = RedisLocks::start(Arc::clone(link), prefix, epochs, &wakes);
+                let backend = SharedBackend::new(SharedOptions {
+                    name: "redis",
+                    changes: Some(locks.changes()),
+                    records: ManualDatabase::over(locks, &world.clock),
+                    clock: world.clock.clone(),
+                    epochs: None,
                     wakes: Arc::clone(&wakes),
                     locks_per_tenant_max: LOCKS_MAX,
                 });
@@ -225,7 +248,8 @@ impl Fixture {
     }
 }
 
-fn claim(grant: &LockGrant) -> LockClaim {
+/// What names a grant.
+pub(crate) fn claim(grant: &LockGrant) -> LockClaim {
     LockClaim {
         lock: grant.lock.clone(),
         token: grant.token,

@@ -74,6 +74,7 @@ pub(crate) async fn run(
             let served = look_at_directory(&settings.data_dir, &mut findings);
             findings.push(free_space(&settings.data_dir));
             findings.extend(ports(&settings, served));
+            findings.extend(redis(&settings).await);
         }
         Err(error) => findings.push(Finding::amiss(
             "settings",
@@ -92,6 +93,26 @@ pub(crate) async fn run(
         1 => bail!("one check went badly; see its advice"),
         count => bail!("{count} checks went badly; see their advice"),
     }
+}
+
+/// Whether Redis answers, where the settings name one.
+async fn redis(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "redis";
+    Some(match crate::redis::examine(settings).await? {
+        Ok((version, None)) => Finding::good(CHECK, format!("answers, version {version}")),
+        Ok((_, Some(amiss))) => Finding::amiss(
+            CHECK,
+            Verdict::Warning,
+            amiss,
+            "choose another policy: what is dropped has no holder and no value any more",
+        ),
+        Err(error) => Finding::amiss(
+            CHECK,
+            Verdict::Bad,
+            format!("{error:#}"),
+            "start it or mend redis.url; until then what needs Redis is refused",
+        ),
+    })
 }
 
 /// Looks at the data directory; says whether a server holds it.

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use plinth_testkit::redis::{RedisProcess, is_installed};
 use serde_json::Value;
 
 use crate::tool::{Answer, run, serve, text};
@@ -59,6 +60,28 @@ async fn a_running_server_is_found_well_and_a_bad_key_is_told() {
     let gone = examine(text(&data), &["--server", &nobody_at()], &ports).await;
     assert_eq!((gone.code, verdict(&gone, "server")), (1, "bad".to_owned()));
     assert_eq!(verdict(&gone, "http port"), "good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_looked_at_where_the_settings_name_one() {
+    if !is_installed() {
+        return;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let mut redis = RedisProcess::start("").await.expect("starts");
+    let url = redis.url();
+    let settings = [("PLINTH__REDIS__URL", url.as_str())];
+    let mut verdicts = Vec::new();
+    for policy in ["noeviction", "allkeys-lru"] {
+        let order = ["CONFIG", "SET", "maxmemory-policy", policy];
+        redis.ask(&order).await.expect("is set");
+        let answer = examine(text(place.path()), &[], &settings).await;
+        verdicts.push(verdict(&answer, "redis"));
+    }
+    redis.kill().await.expect("is killed");
+    let answer = examine(text(place.path()), &[], &settings).await;
+    verdicts.push(verdict(&answer, "redis"));
+    assert_eq!(verdicts, ["good", "warning", "bad"]);
 }
 
 /// An address where nobody listens.

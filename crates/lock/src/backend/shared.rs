@@ -1,9 +1,10 @@
-//! The control database: PostgreSQL or MariaDB, shared by all instances; a SQLite file by one.
+//! Records that instances share: on the control database (PostgreSQL, MariaDB; a SQLite file for one instance) or in Redis.
 //!
 //! A record is read, changed by the rules, and written back where its stamp is still the one that was read. No transaction
 //! stays open, so an instance that is stopped anywhere stops nobody else. Commands on one lock that come while one is under way
 //! are applied together, in the order of coming. The clock that decides is the database's, watched by the monotonic one of this
-//! process. Who waits here for a lock that another instance frees is woken by one look of the whole instance in each
+//! process. Who waits here for a lock that another instance frees is woken by what the database tells of changes
+//! ([`Changes`]), or where it tells nothing by one look of the whole instance in each
 //! [`POLL_MS`](crate::model::limits::POLL_MS).
 
 mod batch;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use plinth_core::{SharedClock, TenantId};
-use plinth_store::locks::{ListedLock, LockReading};
+use plinth_store::locks::{ListedLock, LockReading, LockRow};
 use plinth_store::{Epochs, LockRecords};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::lanes::Lanes;
 use super::{Backend, Capabilities, LockKey, Seen};
+use crate::changes::Changes;
 use crate::error::LockError;
 use crate::machine::{Command, Now, Reply};
 use crate::model::LockName;
@@ -30,21 +32,25 @@ use crate::trust::Trust;
 use crate::wakes::Wakes;
 
 /// How the backend is made.
-pub struct ControlOptions {
+pub struct SharedOptions {
+    /// What it is called: `control`, `redis`.
+    pub name: &'static str,
     /// Where the records are.
     pub records: Arc<dyn LockRecords>,
     /// Time of this process.
     pub clock: SharedClock,
-    /// Where epochs come from: one is taken before the first command.
-    pub epochs: Arc<dyn Epochs>,
+    /// Where epochs come from: one is taken before the first command. `None`: the records have epochs of their own.
+    pub epochs: Option<Arc<dyn Epochs>>,
+    /// What the records tell of changes by others; `None`: nothing, they have to be looked at.
+    pub changes: Option<Arc<Changes>>,
     /// Whom it wakes.
     pub wakes: Arc<Wakes>,
     /// Most locks of a tenant that are in use at one time; instances that grant at the same instant may pass it by one each.
     pub locks_per_tenant_max: u32,
 }
 
-/// Locks on the control database.
-pub struct ControlBackend {
+/// Locks on records that instances share.
+pub struct SharedBackend {
     shared: Arc<Shared>,
     lanes: Arc<Lanes>,
     tasks: TaskTracker,
@@ -56,21 +62,24 @@ struct Shared {
     records: Arc<dyn LockRecords>,
     clock: SharedClock,
     trust: Trust,
-    epochs: Arc<dyn Epochs>,
+    name: &'static str,
+    epochs: Option<Arc<dyn Epochs>>,
     /// The epoch of this process, once it was taken.
     epoch: OnceCell<i64>,
     wakes: Arc<Wakes>,
     locks_per_tenant_max: u32,
 }
 
-impl ControlBackend {
+impl SharedBackend {
     /// Makes the backend. A database that is away is met by the first call.
     #[must_use]
-    pub fn new(options: ControlOptions) -> Self {
-        let ControlOptions {
+    pub fn new(options: SharedOptions) -> Self {
+        let SharedOptions {
+            name,
             records,
             clock,
             epochs,
+            changes,
             wakes,
             locks_per_tenant_max,
         } = options;
@@ -78,6 +87,7 @@ impl ControlBackend {
             records,
             clock,
             trust: Trust::default(),
+            name,
             epochs,
             epoch: OnceCell::new(),
             wakes,
@@ -85,7 +95,7 @@ impl ControlBackend {
         });
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         if shared.records.is_shared() {
-            tasks.spawn(poll::until(Arc::clone(&shared), cancel.clone()));
+            tasks.spawn(poll::until(Arc::clone(&shared), changes, cancel.clone()));
         }
         Self {
             shared,
@@ -97,10 +107,13 @@ impl ControlBackend {
 }
 
 impl Shared {
-    /// The epoch of this process: above every one that was taken before.
+    /// The epoch of this process: above every one that was taken before. 0 where the records have epochs of their own.
     async fn epoch(&self) -> Result<i64, LockError> {
+        let Some(epochs) = &self.epochs else {
+            return Ok(0);
+        };
         let raise = || async {
-            let raised = self.epochs.raise(NAME, 0).await;
+            let raised = epochs.raise(self.name, 0).await;
             raised.map_err(LockError::database)
         };
         self.epoch.get_or_try_init(raise).await.copied()
@@ -124,6 +137,7 @@ impl Shared {
         Ok((reading, now))
     }
 
+    /// The record that was read; the default one where there is none.
     fn record(reading: &LockReading) -> Result<Record, LockError> {
         let stored = reading.stored.as_ref();
         let record = stored.map(|stored| Record::parse(&stored.record));
@@ -131,13 +145,10 @@ impl Shared {
     }
 }
 
-/// The name of the backend.
-const NAME: &str = "control";
-
 #[async_trait]
-impl Backend for ControlBackend {
+impl Backend for SharedBackend {
     fn name(&self) -> &'static str {
-        NAME
+        self.shared.name
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -231,4 +242,13 @@ impl Backend for ControlBackend {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// A record that nobody holds, as it is kept, made at an instant of the backend's clock.
+pub(super) fn fresh_row(at_ms: i64) -> Result<LockRow, LockError> {
+    let now = Now {
+        at: at_ms,
+        trusted_ms: 0,
+    };
+    batch::row(&Record::default(), now)
 }

@@ -13,7 +13,6 @@ use super::batch::{self, Batch};
 use crate::backend::LockKey;
 use crate::error::LockError;
 use crate::machine::{Command, Reply};
-use crate::record::Record;
 
 /// Most commands of one round.
 const BATCH_MAX: usize = 256;
@@ -127,7 +126,7 @@ async fn round(
         let (mut reading, mut now) = shared.read(key, busy_max).await?;
         if reading.stored.is_none() && acquires {
             // The floor counts only once it was read beside a record: until then one could be made, used and forgotten.
-            let fresh = batch::row(&Record::default(), now)?;
+            let fresh = super::fresh_row(now.at)?;
             let made = shared.records.create_lock(tenant, name, fresh).await;
             made.map_err(without_effect)?;
             (reading, now) = shared.read(key, busy_max).await?;
