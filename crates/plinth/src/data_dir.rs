@@ -23,11 +23,19 @@ pub(crate) struct DataDir {
     _ephemeral: Option<tempfile::TempDir>,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock of the file system tells nobody when it is free; nothing of the process runs yet"
+)]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
+}
+
 /// Tries a lock until it is free or was held for longer than a look takes.
 fn patiently(attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
     for _ in 1..LOCK_ATTEMPTS_MAX {
         match attempt() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => pause(),
             ended => return ended,
         }
     }
@@ -137,7 +145,7 @@ mod tests {
         let looking = File::open(path.join(LOCK_FILE)).expect("is there");
         looking.try_lock_shared().expect("is free");
         let start = std::thread::spawn(move || DataDir::open(&path).map(drop));
-        std::thread::sleep(LOCK_PAUSE);
+        pause();
         drop(looking);
         start.join().expect("no panic").expect("opens");
     }

@@ -269,7 +269,7 @@ async fn settings_that_cannot_work_are_refused_by_name() {
 
 #[tokio::test]
 async fn a_call_ends_with_its_client() {
-    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let (told, mut tells) = tokio::sync::mpsc::channel(8);
     let server = start_service(RpcSettings::default(), Hanging { told }).await;
     let request = wrap(&health(WireProtocol::Binary), Transport::Framed, &[]);
     // Alone, and with a second request that waits behind the first and hides the end.

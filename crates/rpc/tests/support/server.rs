@@ -56,14 +56,14 @@ fn exception(message: String) -> ServerError {
 
 /// Never answers a call; says when one begins and when it is dropped.
 pub(crate) struct Hanging {
-    pub(crate) told: tokio::sync::mpsc::UnboundedSender<&'static str>,
+    pub(crate) told: tokio::sync::mpsc::Sender<&'static str>,
 }
 
 struct Begun<'a>(&'a Hanging);
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        let _test_ended = self.0.told.send("dropped");
+        let _test_ended = self.0.told.try_send("dropped");
     }
 }
 
@@ -76,7 +76,7 @@ impl Service<ServerContext, Incoming> for Hanging {
         _context: &mut ServerContext,
         _incoming: Incoming,
     ) -> Result<Self::Response, ServerError> {
-        let _test_ended = self.told.send("begun");
+        let _test_ended = self.told.try_send("begun");
         let _begun = Begun(self);
         std::future::pending().await
     }
