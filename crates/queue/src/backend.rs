@@ -174,6 +174,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Message>, QueueError>;
     /// Settles deliveries; one outcome for each receipt. Errors: 1001 where a receipt is none of ours.
     async fn settle(&self, settlement: Settlement) -> Result<Vec<SettleOutcome>, QueueError>;
+    /// Takes deliveries back that nobody was given: as if they had never been leased, so that the attempt does not count. A
+    /// lease that has ended is passed over. Errors: 1001 where a receipt is none of ours.
+    async fn hand_back(&self, queue: &QueueKey, receipts: &[String]) -> Result<(), QueueError>;
     /// What a queue holds.
     async fn depth(&self, queue: &QueueKey) -> Result<Depth, QueueError>;
     /// Messages after a place, without a lease.

@@ -7,16 +7,45 @@
 
 mod support;
 
-use std::net::Ipv4Addr;
+mod late_lease;
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use late_lease::LateLease;
+use plinth_core::TenantId;
+use plinth_queue::backend::{Backend as _, LeaseRequest, QueueKey};
 use plinth_queue::model::{
-    GetQueueInfoRequest, QueueDepth, QueueOptions, SubscribeRequest, Webhook,
+    CreateQueueRequest, GetQueueInfoRequest, Message, PeekRequest, PublishBatchRequest,
+    PublishMessage, QueueDepth, QueueName, QueueOptions, SubscribeRequest, Webhook, limits,
 };
 use plinth_store::EngineLocation;
-use support::{Fixture, TENANT, context, world};
+use support::{Fixture, TENANT, backend, context, world};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Longest that the tests wait for anything; shorter than the time after which a call that hangs is given up by itself.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The tenant whose receiver never answers.
+const HOG: &str = "hog";
+
+/// Takes connections and never answers, until it is aborted.
+async fn hanging_receiver() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("binds");
+    let url = format!("http://{}/hook", listener.local_addr().expect("has one"));
+    let holding = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    (url, holding)
+}
 
 /// Answers each request with the next status of a script, and hands on what it was sent.
 async fn receiver(script: &'static [&'static str]) -> (String, mpsc::Receiver<serde_json::Value>) {
@@ -54,7 +83,18 @@ async fn receiver(script: &'static [&'static str]) -> (String, mpsc::Receiver<se
 async fn pushing(url: String) -> Fixture {
     let (clock, definitions) = world();
     let fixture = Fixture::open(EngineLocation::Memory, clock, definitions).await;
-    fixture.create("q", QueueOptions::default()).await;
+    push_to(&fixture, TENANT, url, None).await;
+    fixture
+}
+
+/// Declares the queue `q` of a tenant, and a webhook on it.
+async fn push_to(fixture: &Fixture, tenant: &str, url: String, prefetch: Option<i32>) {
+    let request = CreateQueueRequest::default();
+    let created = fixture
+        .service
+        .create_queue(&context(tenant), "q", request)
+        .await;
+    created.expect("is declared");
     let request = SubscribeRequest {
         queue: "q".to_owned(),
         mode: Some("webhook".to_owned()),
@@ -62,31 +102,42 @@ async fn pushing(url: String) -> Fixture {
             url,
             secret: "0123456789abcdef".to_owned(),
         }),
+        prefetch,
         ..SubscribeRequest::default()
     };
     fixture
         .service
-        .subscribe(&context(TENANT), "s", request)
+        .subscribe(&context(tenant), "s", request)
         .await
         .expect("subscribes");
-    fixture
 }
 
 /// Waits until the queue looks as expected.
 async fn wait_for(fixture: &Fixture, expected: impl Fn(&QueueDepth) -> bool) {
-    loop {
-        let request = GetQueueInfoRequest {
-            queue: "q".to_owned(),
-        };
-        let info = fixture
-            .service
-            .get_queue_info(&context(TENANT), request)
-            .await;
-        if expected(&info.expect("is there").depth) {
-            return;
+    wait_for_queue_of(TENANT, fixture, expected).await;
+}
+
+async fn wait_for_queue_of(
+    tenant: &str,
+    fixture: &Fixture,
+    expected: impl Fn(&QueueDepth) -> bool,
+) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let request = GetQueueInfoRequest {
+                queue: "q".to_owned(),
+            };
+            let info = fixture
+                .service
+                .get_queue_info(&context(tenant), request)
+                .await;
+            if expected(&info.expect("is there").depth) {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    });
+    waited.await.expect("the queue comes to look as expected");
 }
 
 fn length(depth: &QueueDepth) -> i64 {
@@ -141,5 +192,129 @@ async fn a_receiver_that_is_gone_for_good_sends_to_the_dead_letters() {
         fixture.receive("q.dead", 1).await[0].history[0].consumer,
         "webhook:s"
     );
+    fixture.service.close().await;
+}
+
+#[tokio::test]
+async fn receivers_that_hang_hold_up_their_own_tenant_alone() {
+    let share = i64::try_from(limits::WEBHOOKS_PER_TENANT_MAX).expect("fits");
+    let (url, mut seen) = receiver(&["204 No Content"]).await;
+    let fixture = pushing(url).await;
+    let (url, hanging) = hanging_receiver().await;
+    push_to(&fixture, HOG, url, Some(limits::RECEIVE_MAX)).await;
+    let batch = PublishBatchRequest {
+        messages: (0..share + 8)
+            .map(|_| PublishMessage {
+                routing_key: "q".to_owned(),
+                ..PublishMessage::default()
+            })
+            .collect(),
+    };
+    let published = fixture.service.publish_batch(&context(HOG), batch).await;
+    published.expect("are stored");
+    // What has no place is not leased, so that no attempt of it is counted while it waits.
+    wait_for_queue_of(HOG, &fixture, |depth| {
+        (depth.leased, depth.ready) == (share, 8)
+    })
+    .await;
+    fixture.publish("q", |_| ()).await.expect("is stored");
+    let delivered = tokio::time::timeout(PATIENCE, seen.recv()).await;
+    assert!(
+        delivered.expect("is pushed meanwhile").is_some(),
+        "another tenant's"
+    );
+    // A moment before the leases end the calls are given up, and settled while that is still possible.
+    fixture
+        .clock
+        .advance_ms(u64::try_from(limits::LEASE_MS_DEFAULT).expect("fits") - 1_000);
+    let given_up = |message: &Message| {
+        let error = message
+            .history
+            .first()
+            .and_then(|attempt| attempt.error.clone());
+        error.as_deref() == Some("no answer before the end of the lease")
+    };
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let request = PeekRequest {
+                limit: Some(limits::PEEK_MAX),
+                ..PeekRequest::default()
+            };
+            let page = fixture.service.peek(&context(HOG), "q", request).await;
+            let messages = page.expect("shows").messages;
+            if messages.iter().filter(|message| given_up(message)).count() == 32 {
+                return;
+            }
+        }
+    });
+    waited.await.expect("every call is given up");
+    hanging.abort();
+    fixture.service.close().await;
+}
+
+#[tokio::test]
+async fn what_gets_too_little_of_its_lease_is_handed_back_unsent_and_uncounted() {
+    let (url, mut seen) = receiver(&["204 No Content"]).await;
+    let (clock, definitions) = world();
+    let late = Arc::new(LateLease::new(
+        backend(EngineLocation::Memory, &clock).await,
+        clock.clone(),
+    ));
+    let fixture = Fixture::over(late.clone(), clock, definitions).await;
+    push_to(&fixture, TENANT, url, None).await;
+    fixture.publish("q", |_| ()).await.expect("is stored");
+    let delivered = seen.recv().await.expect("is pushed");
+    assert_eq!(late.given(), 2, "the first lease came too late to be used");
+    assert_eq!(
+        (&delivered["attempt"], &delivered["history"]),
+        (&1.into(), &serde_json::json!([]))
+    );
+    wait_for(&fixture, |depth| length(depth) == 0).await;
+    fixture.service.close().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_handed_back_expires_in_time() {
+    let (clock, definitions) = world();
+    let backend = Arc::new(backend(EngineLocation::Memory, &clock).await);
+    let fixture = Fixture::over(backend.clone(), clock, definitions).await;
+    fixture.create("q", QueueOptions::default()).await;
+    let queue = QueueKey {
+        tenant: TenantId::parse(TENANT).expect("a tenant"),
+        name: QueueName::parse("queue", "q").expect("a name"),
+    };
+    let ready_is = async |expected: i64| {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while backend.depth(&queue).await.expect("counts").ready != expected {
+                tokio::task::yield_now().await;
+            }
+        });
+        waited.await.expect("the queue comes to look as expected");
+    };
+    let short_lived = fixture.publish("q", |message| message.ttl_ms = Some(1_000));
+    short_lived.await.expect("is stored");
+    let lease = LeaseRequest {
+        queue: queue.clone(),
+        max: 1,
+        lease_ms: 30_000,
+        consumer: "nobody".to_owned(),
+    };
+    let leased = backend.lease(lease).await.expect("leases");
+    // The timer runs meanwhile, and does not watch the expiry of what is leased.
+    let delayed = fixture.publish("q", |message| message.delay_ms = Some(100));
+    delayed.await.expect("is stored");
+    fixture.clock.advance_ms(100);
+    ready_is(1).await;
+    let receipts: Vec<String> = leased
+        .into_iter()
+        .filter_map(|message| message.receipt)
+        .collect();
+    backend
+        .hand_back(&queue, &receipts)
+        .await
+        .expect("takes it back");
+    ready_is(2).await;
+    fixture.clock.advance_ms(900);
+    ready_is(1).await;
     fixture.service.close().await;
 }

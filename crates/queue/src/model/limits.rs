@@ -86,6 +86,8 @@ pub const WEBHOOK_SECRET_BYTES_MAX: usize = 256;
 pub const WEBHOOK_LEASE_MS_MIN: i64 = 15_000;
 /// Webhook deliveries in flight in the whole process.
 pub const WEBHOOKS_IN_FLIGHT_MAX: usize = 128;
+/// Webhook deliveries of one tenant in flight: a part of the above, so that receivers that hang leave room for others.
+pub const WEBHOOKS_PER_TENANT_MAX: usize = 32;
 /// Most queues of a tenant.
 pub const QUEUES_PER_TENANT_MAX: usize = 10_000;
 /// Most bindings of one exchange.

@@ -1,6 +1,7 @@
 //! A durable subscription.
 
 use plinth_core::{Error, Result, SecretString};
+use plinth_security::sign::check_webhook_secret;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
@@ -53,6 +54,16 @@ const DOCUMENT_FORMAT: u32 = 1;
 impl Subscription {
     /// Checks a declaration. Errors: 1001 naming the field.
     pub fn validate(name: &str, request: &SubscribeRequest) -> Result<Self> {
+        if let Some(webhook) = &request.webhook {
+            webhook
+                .check_key()
+                .map_err(|error| error.in_field("webhook"))?;
+        }
+        Self::parse(name, request)
+    }
+
+    /// What a declaration and a stored document both keep to.
+    fn parse(name: &str, request: &SubscribeRequest) -> Result<Self> {
         let delivery = match (
             request.mode.as_deref().unwrap_or("polled"),
             &request.webhook,
@@ -188,11 +199,17 @@ impl Subscription {
                 document.format
             )));
         }
-        Self::validate(name, &document.request)
+        Self::parse(name, &document.request)
     }
 }
 
 impl Webhook {
+    /// Refuses a secret that signs otherwise than a receiver's library would check. What is stored already stays as it is.
+    fn check_key(&self) -> Result<()> {
+        check_webhook_secret(&SecretString::new(self.secret.clone()))
+            .map_err(|error| Error::invalid("secret", error.to_string()))
+    }
+
     fn validate(&self) -> Result<WebhookTarget> {
         if self.url.len() > limits::WEBHOOK_URL_BYTES_MAX {
             return Err(Error::invalid(
@@ -254,6 +271,27 @@ mod tests {
                 Subscription::from_document("mail", &subscription.to_document()).expect("reads");
             assert_eq!(subscription.difference(&back), None);
         }
+    }
+
+    #[test]
+    fn a_secret_of_the_scheme_is_checked_when_it_is_declared_and_kept_where_it_is_stored() {
+        let with = |secret: &str| {
+            let mut request = webhook(16);
+            if let Some(webhook) = &mut request.webhook {
+                secret.clone_into(&mut webhook.secret);
+            }
+            request
+        };
+        let good = with("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+        assert!(Subscription::validate("mail", &good).is_ok());
+        let bad = with("whsec_no key, only words");
+        let refused = Subscription::validate("mail", &bad).err().expect("refused");
+        assert_eq!(refused.violations()[0].field, "webhook.secret");
+        let earlier = SubscriptionDocument {
+            format: DOCUMENT_FORMAT,
+            request: bad,
+        };
+        assert!(Subscription::from_document("mail", &earlier).is_ok());
     }
 
     #[test]

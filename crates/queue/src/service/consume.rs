@@ -219,7 +219,7 @@ impl Inner {
     }
 
     /// Leases what is there; where nothing is, waits for a message to become ready, until a monotonic time.
-    pub(super) async fn lease_or_wait(
+    async fn lease_or_wait(
         &self,
         lease: LeaseRequest,
         until: u64,
@@ -247,7 +247,7 @@ impl Inner {
     }
 
     /// Errors: 1009 at the limits of waiting receives.
-    fn begin_waiting(&self, queue: &QueueKey) -> Result<WaitGuard<'_>, QueueError> {
+    pub(super) fn begin_waiting(&self, queue: &QueueKey) -> Result<WaitGuard<'_>, QueueError> {
         if self.waiting_total.fetch_add(1, Ordering::AcqRel) >= limits::WAITERS_MAX {
             self.waiting_total.fetch_sub(1, Ordering::AcqRel);
             return Err(QueueError::TooManyWaiters {
@@ -279,7 +279,7 @@ impl Inner {
 }
 
 /// Counts a waiting receive until it ends, however it ends.
-struct WaitGuard<'a> {
+pub(super) struct WaitGuard<'a> {
     inner: &'a Inner,
     queue: QueueKey,
 }

@@ -7,6 +7,7 @@ mod follow;
 mod look;
 mod publish;
 mod push;
+mod slots;
 mod subscribe;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use self::flow::Held;
 use self::push::Pushers;
 use crate::backend::{Backend, QueueKey};
 use crate::error::QueueError;
-use crate::model::{QueueName, limits};
+use crate::model::QueueName;
 use crate::topology::Topology;
 
 /// What a service is made of.
@@ -89,7 +90,7 @@ impl QueueService {
             waiting: Mutex::default(),
             waiting_total: AtomicUsize::new(0),
             held: Held::default(),
-            pushers: Pushers::new(limits::WEBHOOKS_IN_FLIGHT_MAX),
+            pushers: Pushers::new(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -8,6 +8,7 @@ use plinth_core::{
     TraceContext, Transport,
 };
 use plinth_outbound::{OutboundClient, OutboundSettings};
+use plinth_queue::backend::Backend;
 use plinth_queue::backend::embedded::{EmbeddedBackend, EmbeddedOptions};
 use plinth_queue::model::{
     CreateQueueRequest, Message, PublishMessage, PublishRequest, Published, QueueOptions,
@@ -36,6 +37,19 @@ pub(crate) fn world() -> (Arc<ManualClock>, Arc<dyn Definitions>) {
     (clock, Arc::new(MemoryDefinitions::new(shared)))
 }
 
+/// The embedded engine over a location.
+pub(crate) async fn backend(location: EngineLocation, clock: &Arc<ManualClock>) -> EmbeddedBackend {
+    EmbeddedBackend::open(EmbeddedOptions {
+        location,
+        limits: EngineLimits::default(),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        metrics: Arc::new(NoMetrics),
+    })
+    .await
+    .expect("the backend opens")
+}
+
 /// A service, and the clock that it runs by.
 pub(crate) struct Fixture {
     pub(crate) service: QueueService,
@@ -49,23 +63,24 @@ impl Fixture {
         clock: Arc<ManualClock>,
         definitions: Arc<dyn Definitions>,
     ) -> Self {
+        let backend = backend(location, &clock).await;
+        Self::over(Arc::new(backend), clock, definitions).await
+    }
+
+    /// A service over a backend.
+    pub(crate) async fn over(
+        backend: Arc<dyn Backend>,
+        clock: Arc<ManualClock>,
+        definitions: Arc<dyn Definitions>,
+    ) -> Self {
         let shared: SharedClock = clock.clone();
-        let backend = EmbeddedBackend::open(EmbeddedOptions {
-            location,
-            limits: EngineLimits::default(),
-            clock: Arc::clone(&shared),
-            entropy: Arc::new(SeededEntropy::new(7)),
-            metrics: Arc::new(NoMetrics),
-        })
-        .await
-        .expect("the backend opens");
         let settings = OutboundSettings {
             allow_private: true,
             ..OutboundSettings::default()
         };
         let outbound = OutboundClient::new(settings, Arc::clone(&shared));
         let service = QueueService::open(QueueServiceParts {
-            backend: Arc::new(backend),
+            backend,
             definitions,
             outbound: outbound.expect("the client is built"),
             clock: shared,

@@ -247,14 +247,17 @@ impl Backend for EmbeddedBackend {
 
     async fn settle(&self, settlement: Settlement) -> Result<Vec<SettleOutcome>, QueueError> {
         let queue = self.open_queue(&settlement.queue)?;
-        let receipts = settlement
-            .receipts
-            .iter()
-            .enumerate()
-            .map(|(index, text)| Receipt::decode(index, text))
-            .collect::<CoreResult<Vec<_>>>()?;
+        let receipts = decoded(&settlement.receipts)?;
         self.shared
             .run(move |work| work.settle(&queue, &receipts, &settlement.verdict))
+            .await
+    }
+
+    async fn hand_back(&self, queue: &QueueKey, receipts: &[String]) -> Result<(), QueueError> {
+        let queue = self.open_queue(queue)?;
+        let receipts = decoded(receipts)?;
+        self.shared
+            .run(move |work| work.take_back(&queue, &receipts))
             .await
     }
 
@@ -302,6 +305,14 @@ impl Backend for EmbeddedBackend {
         self.tasks.wait().await;
         self.shared.engine.close().await;
     }
+}
+
+/// Errors: 1001 naming the first text that is no receipt.
+fn decoded(receipts: &[String]) -> CoreResult<Vec<Receipt>> {
+    let texts = receipts.iter().enumerate();
+    texts
+        .map(|(index, text)| Receipt::decode(index, text))
+        .collect()
 }
 
 async fn take_back(shared: &Arc<Shared>, queue: Arc<OpenQueue>, messages: &[Message]) {

@@ -238,7 +238,7 @@ impl<'tx> Work<'tx> {
         }
     }
 
-    /// Moves a message between states; a lease that ends loses its token.
+    /// Moves a message between states; a lease that ends loses its token. Its expiry was not watched while it was leased.
     pub(super) fn set_state(
         &mut self,
         row: &Stored,
@@ -250,6 +250,9 @@ impl<'tx> Work<'tx> {
             .execute((row.queue, row.id, state.number(), due))?;
         self.shift(row.queue, row.state, state)?;
         self.became(row.queue, state, due);
+        if let Some(expires) = row.expires.filter(|_| row.state == State::Leased) {
+            self.due_at(expires);
+        }
         Ok(())
     }
 
@@ -348,10 +351,6 @@ impl<'tx> Work<'tx> {
             None => self.jitter(policy.backoff.bound_ms(row.attempts))?,
         };
         let (state, due) = self.waiting_state(self.now.at.saturating_add(wait_ms));
-        if row.expires.is_some() {
-            // The expiry was not watched while the message was leased.
-            self.due_at(row.expires.unwrap_or(i64::MAX));
-        }
         self.set_state(row, state, due)
     }
 

@@ -1,0 +1,109 @@
+//! A backend whose first lease takes most of the lease's own time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use plinth_core::ManualClock;
+use plinth_queue::QueueError;
+use plinth_queue::backend::embedded::EmbeddedBackend;
+use plinth_queue::backend::{
+    Backend, Capabilities, Depth, LeaseRequest, PeekPage, PublishBatch, QueueKey, QueueSpec,
+    SettleOutcome, Settlement,
+};
+use plinth_queue::model::{Message, Published, StateFilter};
+use tokio::sync::Notify;
+
+/// How long the first lease takes, in milliseconds.
+const LATE_MS: u64 = 20_000;
+
+/// The embedded engine, late.
+pub(crate) struct LateLease {
+    inner: EmbeddedBackend,
+    clock: Arc<ManualClock>,
+    given: AtomicUsize,
+}
+
+impl LateLease {
+    pub(crate) fn new(inner: EmbeddedBackend, clock: Arc<ManualClock>) -> Self {
+        Self {
+            inner,
+            clock,
+            given: AtomicUsize::new(0),
+        }
+    }
+
+    /// How often it gave messages.
+    pub(crate) fn given(&self) -> usize {
+        self.given.load(Ordering::Acquire)
+    }
+}
+
+#[async_trait]
+impl Backend for LateLease {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open_queues(&self, specs: Vec<QueueSpec>) -> Result<(), QueueError> {
+        self.inner.open_queues(specs).await
+    }
+
+    async fn condemn_queue(&self, queue: &QueueKey) -> Result<(), QueueError> {
+        self.inner.condemn_queue(queue).await
+    }
+
+    async fn delete_queue(&self, queue: &QueueKey) -> Result<i64, QueueError> {
+        self.inner.delete_queue(queue).await
+    }
+
+    async fn delete_condemned(&self) -> Result<(), QueueError> {
+        self.inner.delete_condemned().await
+    }
+
+    async fn publish(&self, batch: PublishBatch) -> Result<Vec<Published>, QueueError> {
+        self.inner.publish(batch).await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<Vec<Message>, QueueError> {
+        let messages = self.inner.lease(request).await?;
+        if !messages.is_empty() && self.given.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.clock.advance_ms(LATE_MS);
+        }
+        Ok(messages)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Vec<SettleOutcome>, QueueError> {
+        self.inner.settle(settlement).await
+    }
+
+    async fn hand_back(&self, queue: &QueueKey, receipts: &[String]) -> Result<(), QueueError> {
+        self.inner.hand_back(queue, receipts).await
+    }
+
+    async fn depth(&self, queue: &QueueKey) -> Result<Depth, QueueError> {
+        self.inner.depth(queue).await
+    }
+
+    async fn peek(
+        &self,
+        queue: &QueueKey,
+        filter: StateFilter,
+        after: i64,
+        limit: i64,
+    ) -> Result<PeekPage, QueueError> {
+        self.inner.peek(queue, filter, after, limit).await
+    }
+
+    async fn purge(&self, queue: &QueueKey, filter: StateFilter) -> Result<i64, QueueError> {
+        self.inner.purge(queue, filter).await
+    }
+
+    fn arrivals(&self, queue: &QueueKey) -> Result<Arc<Notify>, QueueError> {
+        self.inner.arrivals(queue)
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
