@@ -5,8 +5,8 @@ pub mod embedded;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use plinth_core::TenantId;
 use plinth_core::access::IdempotencyScope;
+use plinth_core::{Deadline, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MonitorError;
@@ -123,6 +123,8 @@ pub struct Selection {
     pub baseline: bool,
     /// The time of the request, unix ms.
     pub now_ms: i64,
+    /// When the caller stops waiting.
+    pub deadline: Deadline,
     /// Most series.
     pub series_max: usize,
     /// Most samples, a histogram's state counting as many as it has buckets.
@@ -185,6 +187,11 @@ pub trait SeriesBackend: Send + Sync + 'static {
     /// Errors: 2203 where a series limit is reached (naming the sample), 1005 where the idempotency key was used for
     /// another request, 1009 where too much waits, 2201 where the store fails.
     async fn write(&self, write: Write) -> Result<WriteAnswer, MonitorError>;
+    /// The answer that was stored under an idempotency key, by the writes before; `None` where there is none. For a request
+    /// that is refused before it comes to [`SeriesBackend::write`].
+    ///
+    /// Errors: 1005 where the key was used for another request, 2202 where the store fails.
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<WriteAnswer>, MonitorError>;
     /// Takes over a changed definition: its time to live holds from now on.
     async fn define(
         &self,
@@ -193,7 +200,7 @@ pub trait SeriesBackend: Send + Sync + 'static {
     ) -> Result<(), MonitorError>;
     /// Hands the selected series to `visit`, by labels, and returns how many samples they had in the range.
     ///
-    /// Errors: those of `visit`; 1007 where a limit of the selection is passed; 2202 where the store fails.
+    /// Errors: those of `visit`; 1007 where a limit of the selection is passed; 1010 where its deadline is; 2202 where the store fails.
     async fn read(&self, selection: Selection, visit: SeriesVisitor) -> Result<u64, MonitorError>;
     /// The series of a metric that have not ended, by labels.
     fn current(&self, tenant: &TenantId, metric: &str, now_ms: i64) -> Vec<CurrentSeries>;

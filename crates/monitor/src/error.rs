@@ -59,6 +59,24 @@ pub enum MonitorError {
         /// The latest time accepted.
         to_ms: i64,
     },
+    /// The labels of one more series would take too much memory.
+    #[error(
+        "{scope} may hold {limit} bytes of labels, and this series would pass that: use fewer, shorter labels, with fewer values"
+    )]
+    LabelBytesLimit {
+        /// What has too many.
+        scope: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The task that writes samples ended by a fault of ours.
+    #[error(
+        "the task that writes samples has ended by a fault: restart the instance; the log says why"
+    )]
+    WriterEnded {
+        /// Whether the samples had been handed to it, so that nobody knows what became of them.
+        handed_over: bool,
+    },
     /// A query would read or return more than a limit allows.
     #[error("the query passes the limit of {limit} {what}: narrow its range or its conditions")]
     QueryTooLarge {
@@ -152,7 +170,9 @@ impl From<MonitorError> for Error {
             MonitorError::TypeMismatch { .. } | MonitorError::RegistrationConflict { .. } => {
                 Self::conflict(text)
             }
-            MonitorError::MetricLimit { .. } | MonitorError::SeriesLimit { .. } => {
+            MonitorError::MetricLimit { .. }
+            | MonitorError::SeriesLimit { .. }
+            | MonitorError::LabelBytesLimit { .. } => {
                 // Waiting does not help: the labels must change, or the limit.
                 Self::new(ErrorCode::MonitorCardinality, text).retriable(false)
             }
@@ -167,6 +187,14 @@ impl From<MonitorError> for Error {
                 Self::new(ErrorCode::Overloaded, text).retry_after_ms(RETRY_AFTER_MS)
             }
             MonitorError::Closed => Self::new(ErrorCode::DependencyUnavailable, text),
+            MonitorError::WriterEnded { handed_over } => {
+                let error = Self::new(ErrorCode::MonitorMetric, text);
+                if handed_over {
+                    error.outcome_unknown()
+                } else {
+                    error
+                }
+            }
             MonitorError::Store(cause) => own_code(cause, ErrorCode::MonitorMetric, text),
             MonitorError::Query(cause) => own_code(cause, ErrorCode::MonitorQuery, text),
             MonitorError::Corrupt { .. } => Self::new(
@@ -230,6 +258,14 @@ mod tests {
             },
             2203,
         );
+        check(
+            MonitorError::LabelBytesLimit {
+                scope: "the tenant",
+                limit: 1,
+            },
+            2203,
+        );
+        check(MonitorError::WriterEnded { handed_over: true }, 2201);
         check(MonitorError::Overloaded, 1009);
         check(MonitorError::Corrupt { what: "chunk" }, 2202);
         let closed = || StoreError::Closed { engine: "t" };

@@ -11,14 +11,19 @@ pub struct MonitorSettings {
     pub auto_register: bool,
     /// How long samples are kept, in milliseconds. Older samples are refused when they come.
     pub retention_ms: i64,
-    /// How much disk samples may use, in bytes; the oldest are removed first.
+    /// How much disk compressed samples may use, in bytes; the oldest are removed first. What was not compressed yet (at most
+    /// 64 MiB), series and idempotency records come beside.
     pub retention_bytes: u64,
     /// Most series of one metric, where its registration names no lower number.
     pub series_per_metric_max: usize,
     /// Most series of one tenant.
     pub series_per_tenant_max: usize,
-    /// Most series of the instance; each takes about 1 KiB of memory.
+    /// Most series of the instance; each takes about 500 bytes of memory beside its labels.
     pub series_max: usize,
+    /// Most bytes that the labels of one tenant's series may take, names and values.
+    pub label_bytes_per_tenant_max: usize,
+    /// Most bytes that the labels of all series of the instance may take.
+    pub label_bytes_max: usize,
     /// How often ended series and old samples are looked for, in milliseconds.
     pub upkeep_interval_ms: u64,
 }
@@ -32,6 +37,8 @@ impl Default for MonitorSettings {
             series_per_metric_max: 10_000,
             series_per_tenant_max: 100_000,
             series_max: 500_000,
+            label_bytes_per_tenant_max: 64 * 1024 * 1024,
+            label_bytes_max: 256 * 1024 * 1024,
             upkeep_interval_ms: 30_000,
         }
     }
@@ -63,6 +70,11 @@ impl MonitorSettings {
             ("series_per_metric_max", self.series_per_metric_max),
             ("series_per_tenant_max", self.series_per_tenant_max),
             ("series_max", self.series_max),
+            (
+                "label_bytes_per_tenant_max",
+                self.label_bytes_per_tenant_max,
+            ),
+            ("label_bytes_max", self.label_bytes_max),
         ];
         for (name, value) in series {
             if value == 0 {

@@ -9,7 +9,7 @@ mod support;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use plinth_core::TenantId;
+use plinth_core::{Deadline, TenantId};
 use plinth_monitor::backend::{Change, Selection, StoredSample, Value, Write, WriteItem};
 use plinth_monitor::{
     BatchMode, HistogramState, Labels, MetricDefinition, MetricType, MonitorError, MonitorSettings,
@@ -94,6 +94,7 @@ fn selection(of: &str, metric: &str, from_ms: i64, to_ms: i64) -> Selection {
         to_ms,
         baseline: true,
         now_ms: START_MS,
+        deadline: Deadline::after_ms(60_000),
         series_max: 100,
         samples_max: 1_000,
     }

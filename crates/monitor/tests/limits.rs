@@ -5,7 +5,7 @@ mod support;
 use plinth_monitor::limits;
 use plinth_monitor::{
     GetMetricsRequest, IncrementCounterRequest, ListMetricsRequest, MetricSpec, MonitorSettings,
-    RecordBatchRequest, RegisterMetricRequest, Sample,
+    RecordBatchRequest, RegisterMetricRequest, Sample, SeriesBackend as _,
 };
 use support::{
     Rig, START_MS, aggregate, batch, context, context_of, gauge, increment, keyed, only_value, raw,
@@ -408,5 +408,84 @@ async fn listings_page_by_name_and_prefix() {
         }
     }
     assert_eq!(pages, [vec!["a_1", "a_2"], vec!["a_3"]]);
+    rig.service.close().await;
+}
+
+#[tokio::test]
+async fn labels_are_bounded_in_bytes_for_a_tenant_and_for_all() {
+    // A label `a` with a value of nine bytes takes ten.
+    let settings = MonitorSettings {
+        label_bytes_per_tenant_max: 20,
+        label_bytes_max: 30,
+        ..MonitorSettings::default()
+    };
+    let mut rig = Rig::on_file(settings).await;
+    let short_lived = MetricSpec {
+        ttl_ms: Some(1_000),
+        ..spec("gauge")
+    };
+    register(&rig, "short", short_lived).await;
+    let set = |metric: &str, value: &str| gauge(metric, &[("a", value)], 1.0, START_MS);
+    assert_eq!(record(&rig, set("short", "of-nine-1")).await, Ok(1.0));
+    assert_eq!(record(&rig, set("g", "of-nine-2")).await, Ok(1.0));
+    // What is there goes on; one more does not fit, whatever its metric, also after a restart.
+    for _ in 0..2 {
+        assert_eq!(record(&rig, set("g", "of-nine-2")).await, Ok(1.0));
+        assert_eq!(
+            record(&rig, set("g", "b")).await,
+            Err((2203, String::new()))
+        );
+        rig.restart().await;
+    }
+    let refused = rig.service.record_metric(&context(), set("g", "b")).await;
+    let text = refused.expect_err("does not fit").to_string();
+    assert!(
+        text.starts_with("the tenant may hold 20 bytes of labels"),
+        "{text}"
+    );
+    // A batch is judged with what it adds itself.
+    let other = context_of("other", None);
+    let two = batch(vec![set("g", "of-nine-1"), set("g", "b")]);
+    let refused = rig.service.record_batch(&other, two).await;
+    let error = refused.expect_err("the instance has room for one");
+    assert!(
+        error.to_string().contains("the instance may hold 30"),
+        "{error}"
+    );
+    assert_eq!(refusal(error), (2203, "samples[1]".to_owned()));
+    let one = batch(vec![set("g", "of-nine-1")]);
+    let recorded = rig.service.record_batch(&other, one).await;
+    assert_eq!(recorded.expect("fits").accepted, 1);
+    // A series that has ended gives its bytes back.
+    let report = rig.backend.upkeep(START_MS + 1_000).await.expect("upkeep");
+    assert_eq!(report.series_removed, 1);
+    assert_eq!(record(&rig, set("g", "of-nine-3")).await, Ok(1.0));
+    rig.service.close().await;
+}
+
+#[tokio::test]
+async fn a_repeat_gets_its_answer_where_the_same_request_would_be_refused_now() {
+    let settings = MonitorSettings {
+        retention_ms: 60_000,
+        ..MonitorSettings::default()
+    };
+    let rig = Rig::in_memory(settings).await;
+    let set = gauge("g", &[], 7.0, START_MS);
+    let many = batch(vec![set.clone(), set.clone()]);
+    let first = rig.service.record_metric(&keyed("one"), set.clone()).await;
+    let first_batch = rig.service.record_batch(&keyed("two"), many.clone()).await;
+    rig.clock.advance_ms(60_001);
+    let again = rig.service.record_metric(&keyed("one"), set.clone()).await;
+    assert_eq!(again.expect("has its answer"), first.expect("is new"));
+    let again = rig.service.record_batch(&keyed("two"), many.clone()).await;
+    assert_eq!(again.expect("has its answer"), first_batch.expect("is new"));
+    // Another key, no key, and another request under a key that was used.
+    for call in [keyed("three"), context()] {
+        let refused = rig.service.record_metric(&call, set.clone()).await;
+        assert_eq!(refusal(refused.expect_err("too old")).0, 2204);
+    }
+    let other = gauge("g", &[], 8.0, START_MS);
+    let refused = rig.service.record_metric(&keyed("one"), other).await;
+    assert_eq!(refusal(refused.expect_err("another request")).0, 1005);
     rig.service.close().await;
 }

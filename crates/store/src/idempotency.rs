@@ -68,12 +68,26 @@ where
     let Some(scope) = scope else {
         return work(transaction);
     };
-    if let Some(answer) = find(transaction, scope)? {
-        return Ok(serde_json::from_slice(&answer).map_err(StoreError::Answer)?);
+    if let Some(answer) = recall(transaction, scope)? {
+        return Ok(answer);
     }
     let answer = work(transaction)?;
     record(transaction, scope, &answer)?;
     Ok(answer)
+}
+
+/// The first answer that is stored under a scope; `None` where nothing was done under its key. For a request that would be
+/// refused before it comes to [`once`]: what was done once keeps its answer, whatever has changed since.
+///
+/// Errors: 1005 where the key was used for another request.
+pub fn recall<T: DeserializeOwned>(
+    connection: &Connection,
+    scope: &IdempotencyScope,
+) -> Result<Option<T>, StoreError> {
+    let answer = find(connection, scope)?;
+    answer
+        .map(|answer| serde_json::from_slice(&answer).map_err(StoreError::Answer))
+        .transpose()
 }
 
 /// The stored answer of a live record. Errors: another request used the key.

@@ -117,12 +117,31 @@ impl Labels {
                 ));
             }
         }
-        Ok(Self::from_sorted(
+        let parsed = Self::from_sorted(
             labels
                 .iter()
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(name, value)| (name.as_str(), value.as_str())),
-        ))
+        );
+        let bytes = parsed.bytes();
+        if bytes > limits::LABELS_BYTES_MAX {
+            return Err(Error::too_large(
+                "labels",
+                format!(
+                    "have {bytes} bytes of names and values, at most {} are allowed",
+                    limits::LABELS_BYTES_MAX
+                ),
+            ));
+        }
+        Ok(parsed)
+    }
+
+    /// Names and values together, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
     }
 
     /// Takes pairs that are already sorted by name and legal: what this crate stored, or a subset of it.
@@ -245,6 +264,23 @@ mod tests {
         assert!(Labels::parse(&labels(&[("a", &value)])).is_ok());
         let error = Labels::parse(&labels(&[("a", &format!("{value}v"))])).expect_err("too long");
         assert_eq!(error.violations()[0].field, "labels.a");
+    }
+
+    #[test]
+    fn names_and_values_are_bounded_together() {
+        let of = |bytes: usize| {
+            // Eight labels of a name of one byte and a value of 1,023; the last one makes up the rest.
+            let mut labels: BTreeMap<_, _> = ('a'..='g')
+                .map(|name| (name.to_string(), "v".repeat(1_023)))
+                .collect();
+            labels.insert("h".to_owned(), "v".repeat(bytes - 7 * 1_024 - 1));
+            Labels::parse(&labels)
+        };
+        let longest = of(limits::LABELS_BYTES_MAX).expect("at the limit");
+        assert_eq!(longest.bytes(), limits::LABELS_BYTES_MAX);
+        let error = of(limits::LABELS_BYTES_MAX + 1).expect_err("past it");
+        assert_eq!(error.code().number(), 1007);
+        assert_eq!(error.violations()[0].field, "labels");
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub const LABELS_MAX: usize = 32;
 pub const LABEL_NAME_BYTES_MAX: usize = 128;
 /// Longest label value, in bytes.
 pub const LABEL_VALUE_BYTES_MAX: usize = 1_024;
+/// Names and values of all labels of a series together, in bytes.
+pub const LABELS_BYTES_MAX: usize = 8 * 1_024;
 /// Most samples of one batch.
 pub const BATCH_SAMPLES_MAX: usize = plinth_core::limits::BATCH_ITEMS_MAX;
 /// Most observations of one sample.

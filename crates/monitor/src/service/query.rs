@@ -7,7 +7,7 @@ use plinth_core::CallContext;
 
 use super::MonitorService;
 use super::evaluate::{Evaluation, Plan, point};
-use crate::backend::{Selection, SeriesRead, SeriesVisitor};
+use crate::backend::{Selection, SeriesVisitor};
 use crate::error::MonitorError;
 use crate::model::{
     GetMetricsReply, GetMetricsRequest, MetricDefinition, Query, SeriesPoints, Shape, clamp_count,
@@ -69,7 +69,7 @@ impl MonitorService {
         let found = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&found);
         let mut points = 0;
-        let visit = checked(context, move |series| {
+        let visit: SeriesVisitor = Box::new(move |series| {
             points += series.samples.len();
             if points > limits::QUERY_POINTS_MAX {
                 return Err(MonitorError::QueryTooLarge {
@@ -108,7 +108,7 @@ impl MonitorService {
         });
         let evaluation = Arc::new(Mutex::new(Some(Evaluation::new(plan))));
         let adding = Arc::clone(&evaluation);
-        let visit = checked(context, move |series| match adding.lock().as_mut() {
+        let visit: SeriesVisitor = Box::new(move |series| match adding.lock().as_mut() {
             Some(evaluation) => evaluation.add(&series),
             None => Ok(()),
         });
@@ -136,26 +136,13 @@ impl MonitorService {
             to_ms: 0,
             baseline: false,
             now_ms,
+            deadline: context.deadline,
             series_max: limits::QUERY_SERIES_MAX,
             samples_max: limits::QUERY_SAMPLES_MAX,
         };
         complete(&mut selection);
         selection
     }
-}
-
-/// Ends the read once the caller's deadline has passed.
-fn checked(
-    context: &CallContext,
-    mut visit: impl FnMut(SeriesRead<'_>) -> Result<(), MonitorError> + Send + 'static,
-) -> SeriesVisitor {
-    let deadline = context.deadline;
-    Box::new(move |series| {
-        if deadline.remaining().is_zero() {
-            return Err(MonitorError::Deadline);
-        }
-        visit(series)
-    })
 }
 
 fn reply(

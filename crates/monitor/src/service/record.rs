@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use plinth_core::{CallContext, TenantId};
+use plinth_core::access::IdempotencyScope;
+use plinth_core::{CallContext, TenantId, TimestampMs};
 use plinth_store::idempotency;
 use serde::Serialize;
 
@@ -94,10 +95,28 @@ impl MonitorService {
     ) -> Result<RecordBatchReply, MonitorError> {
         request.check_size()?;
         let mode = BatchMode::parse(request.mode.as_deref())?;
-        let tenant = &context.caller.tenant;
         let now_ms = self.clock.now().0;
+        let scope = idempotency::scope(context, &request, TimestampMs(now_ms));
+        let tenant = &context.caller.tenant;
+        let answer = match self.batch_items(tenant, &request, mode, now_ms).await {
+            Ok(items) => self.write(context, scope, items, mode, now_ms).await?,
+            Err(refusal) => self.recall(scope, refusal).await?,
+        };
+        Ok(RecordBatchReply {
+            accepted: answer.accepted,
+            rejected: answer.rejected,
+        })
+    }
+
+    async fn batch_items(
+        &self,
+        tenant: &TenantId,
+        request: &RecordBatchRequest,
+        mode: BatchMode,
+        now_ms: i64,
+    ) -> Result<Vec<Result<WriteItem, Rejected>>, MonitorError> {
         self.registry.load(tenant).await?;
-        let checked = self.check_batch(tenant, &request, mode, now_ms)?;
+        let checked = self.check_batch(tenant, request, mode, now_ms)?;
         let mut looked = Looked::new();
         let mut items = Vec::with_capacity(checked.len());
         for (index, parsed) in checked.into_iter().enumerate() {
@@ -114,11 +133,7 @@ impl MonitorService {
                 (Err(error), BatchMode::PerItem) => items.push(Err(reject(index, error)?)),
             }
         }
-        let answer = self.write(context, &request, items, mode, now_ms).await?;
-        Ok(RecordBatchReply {
-            accepted: answer.accepted,
-            rejected: answer.rejected,
-        })
+        Ok(items)
     }
 
     /// Checks every sample against its metric, or against the one that its name would become, before a name is registered
@@ -161,13 +176,18 @@ impl MonitorService {
         parsed: &ParsedSample,
     ) -> Result<Stored, MonitorError> {
         let now_ms = self.clock.now().0;
+        let scope = idempotency::scope(context, request, TimestampMs(now_ms));
         let item = self
             .item(&context.caller.tenant, parsed, now_ms, &mut Looked::new())
-            .await?;
-        let answer = self
-            .write(context, request, vec![Ok(item)], BatchMode::Atomic, now_ms)
-            .await
-            .map_err(without_index)?;
+            .await;
+        let answer = match item {
+            Ok(item) => {
+                let items = vec![Ok(item)];
+                let written = self.write(context, scope, items, BatchMode::Atomic, now_ms);
+                written.await.map_err(without_index)?
+            }
+            Err(refusal) => self.recall(scope, refusal).await?,
+        };
         answer.last.ok_or(MonitorError::Corrupt {
             what: "answer to a write",
         })
@@ -176,7 +196,7 @@ impl MonitorService {
     async fn write(
         &self,
         context: &CallContext,
-        request: &(impl Serialize + Sync),
+        scope: Option<IdempotencyScope>,
         items: Vec<Result<WriteItem, Rejected>>,
         mode: BatchMode,
         now_ms: i64,
@@ -187,10 +207,23 @@ impl MonitorService {
                 tenant: context.caller.tenant.clone(),
                 items,
                 mode,
-                scope: idempotency::scope(context, request, plinth_core::TimestampMs(now_ms)),
+                scope,
                 now_ms,
             })
             .await
+    }
+
+    /// What is refused now may have been recorded before, when its metric or its time was still taken: then the stored
+    /// answer is the answer.
+    async fn recall(
+        &self,
+        scope: Option<IdempotencyScope>,
+        refusal: MonitorError,
+    ) -> Result<WriteAnswer, MonitorError> {
+        let Some(scope) = scope else {
+            return Err(refusal);
+        };
+        self.backend.recall(scope).await?.ok_or(refusal)
     }
 
     /// Fits a sample to its metric, registering a new name where the settings allow it.

@@ -2,6 +2,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "the inputs are written in the tests; a bad one is a fault of the test"
 )]
 #![expect(dead_code, reason = "each suite uses a part")]
@@ -103,6 +104,14 @@ impl Rig {
             let now_ms = plinth_core::Clock::now(self.clock.as_ref()).0;
             self.backend.upkeep(now_ms).await.expect("upkeep");
         }
+    }
+
+    /// The file, for a look past the backend.
+    pub(crate) fn file(&self) -> rusqlite::Connection {
+        let EngineLocation::File(path) = &self.location else {
+            panic!("is in memory");
+        };
+        rusqlite::Connection::open(path).expect("opens")
     }
 
     fn compactions(&self) -> u64 {

@@ -76,6 +76,9 @@ impl Fixture {
         let shared: SharedClock = clock.clone();
         let settings = OutboundSettings {
             allow_private: true,
+            // Nothing ends by the machine's clock, however busy the machine is.
+            connect_ms_max: 120_000,
+            attempt_ms_max: 120_000,
             ..OutboundSettings::default()
         };
         let outbound = OutboundClient::new(settings, Arc::clone(&shared));

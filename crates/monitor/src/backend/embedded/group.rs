@@ -22,6 +22,27 @@ use crate::model::{BatchMode, HistogramState, Labels, MetricDefinition, Rejected
 pub(super) struct SeriesLimits {
     pub(super) per_tenant_max: usize,
     pub(super) instance_max: usize,
+    pub(super) label_bytes_per_tenant_max: usize,
+    pub(super) label_bytes_max: usize,
+}
+
+/// What a group adds; a series that replaces an ended one adds nothing.
+#[derive(Clone, Copy, Default)]
+struct Added {
+    series: usize,
+    label_bytes: usize,
+}
+
+impl Added {
+    fn count(&mut self, series: &Series) {
+        self.series += 1;
+        self.label_bytes += series.labels.bytes();
+    }
+
+    fn uncount(&mut self, series: &Series) {
+        self.series -= 1;
+        self.label_bytes -= series.labels.bytes();
+    }
 }
 
 /// A series that the group begins.
@@ -63,10 +84,9 @@ pub(super) struct Group<'a> {
     effects: Effects,
     /// The group's own view of what it begins; not in the index yet.
     created_by_key: HashMap<SeriesKey, Arc<Series>>,
-    /// How many series the group adds to each metric and tenant; one that replaces an ended one adds none.
-    added_to_metric: HashMap<(TenantId, String), usize>,
-    added_to_tenant: HashMap<TenantId, usize>,
-    added: usize,
+    added_to_metric: HashMap<(TenantId, String), Added>,
+    added_to_tenant: HashMap<TenantId, Added>,
+    added: Added,
     /// Newest samples that the group has written.
     newest: HashMap<i64, StoredSample>,
     /// Metrics whose row the group has checked.
@@ -91,7 +111,7 @@ impl<'a> Group<'a> {
             created_by_key: HashMap::new(),
             added_to_metric: HashMap::new(),
             added_to_tenant: HashMap::new(),
-            added: 0,
+            added: Added::default(),
             newest: HashMap::new(),
             checked: HashSet::new(),
         }
@@ -178,7 +198,7 @@ impl<'a> Group<'a> {
         }
         let replaces = found.cloned();
         if replaces.is_none() {
-            self.check_limits(&write.tenant, metric)
+            self.check_limits(&write.tenant, metric, &item.labels)
                 .inspect_err(|_| self.refusals.add(&write.tenant, &metric.name))?;
         }
         Ok(self.begin_series(key, item, replaces))
@@ -188,6 +208,7 @@ impl<'a> Group<'a> {
         &self,
         tenant: &TenantId,
         metric: &MetricDefinition,
+        labels: &Labels,
     ) -> Result<(), MonitorError> {
         let of_metric = self
             .index
@@ -196,11 +217,15 @@ impl<'a> Group<'a> {
             + self
                 .added_to_metric
                 .get(&(tenant.clone(), metric.name.clone()))
-                .copied()
-                .unwrap_or(0);
-        let of_tenant = self.index.tenant_series(tenant)
-            + self.added_to_tenant.get(tenant).copied().unwrap_or(0);
-        let of_instance = self.index.series + self.added;
+                .map_or(0, |added| added.series);
+        let (series, label_bytes) = self.index.of_tenant(tenant);
+        let added = self
+            .added_to_tenant
+            .get(tenant)
+            .copied()
+            .unwrap_or_default();
+        let of_tenant = series + added.series;
+        let of_instance = self.index.series + self.added.series;
         for (scope, count, limit) in [
             ("the metric", of_metric, metric.max_series),
             ("the tenant", of_tenant, self.limits.per_tenant_max),
@@ -208,6 +233,20 @@ impl<'a> Group<'a> {
         ] {
             if count >= limit {
                 return Err(MonitorError::SeriesLimit { scope, limit });
+            }
+        }
+        let of_tenant = label_bytes + added.label_bytes;
+        let of_instance = self.index.label_bytes + self.added.label_bytes;
+        for (scope, bytes, limit) in [
+            (
+                "the tenant",
+                of_tenant,
+                self.limits.label_bytes_per_tenant_max,
+            ),
+            ("the instance", of_instance, self.limits.label_bytes_max),
+        ] {
+            if bytes + labels.bytes() > limit {
+                return Err(MonitorError::LabelBytesLimit { scope, limit });
             }
         }
         Ok(())
@@ -229,9 +268,13 @@ impl<'a> Group<'a> {
         self.effects.next_series += 1;
         if replaces.is_none() {
             let metric = (key.0.clone(), key.1.clone());
-            *self.added_to_metric.entry(metric).or_default() += 1;
-            *self.added_to_tenant.entry(key.0.clone()).or_default() += 1;
-            self.added += 1;
+            self.added_to_metric
+                .entry(metric)
+                .or_default()
+                .count(&series);
+            let of_tenant = self.added_to_tenant.entry(key.0.clone());
+            of_tenant.or_default().count(&series);
+            self.added.count(&series);
         }
         self.effects.created.push(Created {
             tenant: key.0.clone(),
@@ -248,12 +291,12 @@ impl<'a> Group<'a> {
         for created in self.effects.created.drain(mark..) {
             let metric = (created.tenant.clone(), created.metric.name.clone());
             if created.replaces.is_none() {
-                self.added -= 1;
-                if let Some(count) = self.added_to_metric.get_mut(&metric) {
-                    *count -= 1;
+                self.added.uncount(&created.series);
+                if let Some(added) = self.added_to_metric.get_mut(&metric) {
+                    added.uncount(&created.series);
                 }
-                if let Some(count) = self.added_to_tenant.get_mut(&created.tenant) {
-                    *count -= 1;
+                if let Some(added) = self.added_to_tenant.get_mut(&created.tenant) {
+                    added.uncount(&created.series);
                 }
             }
             let key = (metric.0, metric.1, created.series.labels.clone());

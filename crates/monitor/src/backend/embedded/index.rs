@@ -107,6 +107,8 @@ pub(super) struct TenantSeries {
     pub(super) metrics: HashMap<Box<str>, MetricSeries>,
     /// How many series it has.
     pub(super) series: usize,
+    /// Bytes of their labels.
+    pub(super) label_bytes: usize,
 }
 
 /// Every series.
@@ -115,6 +117,8 @@ pub(super) struct Index {
     pub(super) tenants: HashMap<TenantId, TenantSeries>,
     /// How many series there are.
     pub(super) series: usize,
+    /// Bytes of their labels.
+    pub(super) label_bytes: usize,
 }
 
 impl Index {
@@ -123,9 +127,10 @@ impl Index {
         self.tenants.get(tenant)?.metrics.get(metric)
     }
 
-    /// How many series a tenant has.
-    pub(super) fn tenant_series(&self, tenant: &TenantId) -> usize {
-        self.tenants.get(tenant).map_or(0, |found| found.series)
+    /// How many series a tenant has, and how many bytes their labels take.
+    pub(super) fn of_tenant(&self, tenant: &TenantId) -> (usize, usize) {
+        let found = self.tenants.get(tenant);
+        found.map_or((0, 0), |found| (found.series, found.label_bytes))
     }
 
     /// Adds a metric, or changes its time to live.
@@ -155,12 +160,15 @@ impl Index {
         let Some(of_metric) = of_tenant.metrics.get_mut(metric) else {
             return;
         };
+        let label_bytes = series.labels.bytes();
         let replaced = of_metric.series.insert(series.labels.clone(), series);
         if let Some(replaced) = replaced {
             replaced.state.lock().removed = true;
         } else {
             of_tenant.series += 1;
+            of_tenant.label_bytes += label_bytes;
             self.series += 1;
+            self.label_bytes += label_bytes;
         }
     }
 
@@ -179,8 +187,11 @@ impl Index {
         if stands {
             of_metric.series.remove(&series.labels);
             series.state.lock().removed = true;
+            let label_bytes = series.labels.bytes();
             of_tenant.series -= 1;
+            of_tenant.label_bytes -= label_bytes;
             self.series -= 1;
+            self.label_bytes -= label_bytes;
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use plinth_core::access::IdempotencyScope;
 use plinth_core::{Error, TenantId};
+use plinth_store::{WriteCondition, idempotency};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::compact::Compaction;
@@ -35,6 +37,11 @@ pub(super) enum Job {
         place: OwnedSemaphorePermit,
         reply: Reply<WriteAnswer>,
     },
+    /// Find the answer that the writes before have stored.
+    Recall {
+        scope: IdempotencyScope,
+        reply: Reply<Option<WriteAnswer>>,
+    },
     /// Take a changed definition over.
     Define {
         tenant: TenantId,
@@ -58,8 +65,22 @@ pub(super) struct Tail {
     pub(super) head_bytes: usize,
 }
 
+/// Says when the task ends by a fault. The first to go of what the task holds, so that it is known before the queue of jobs
+/// is gone.
+struct Alive(WriteCondition);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the task that writes samples has ended by a fault: restart the instance";
+            self.0.ends("monitor", why.to_owned());
+        }
+    }
+}
+
 /// The task.
 pub(super) struct Ingest {
+    _alive: Alive,
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
     /// A job that came behind a group and is no write.
@@ -82,6 +103,7 @@ impl Ingest {
     pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, tail: Tail) -> Self {
         let head_since_ms = shared.clock.monotonic_ms();
         Self {
+            _alive: Alive(shared.engine.write_condition()),
             shared,
             jobs,
             next: None,
@@ -111,6 +133,7 @@ impl Ingest {
                     place,
                     reply,
                 }) => self.write_group(write, place, reply).await,
+                Some(Job::Recall { scope, reply }) => answer(reply, self.recall(scope).await),
                 Some(Job::Define {
                     tenant,
                     definition,
@@ -137,6 +160,7 @@ impl Ingest {
         while let Some(job) = self.jobs.recv().await {
             match job {
                 Job::Write { reply, .. } => answer(reply, Err(MonitorError::Closed)),
+                Job::Recall { reply, .. } => answer(reply, Err(MonitorError::Closed)),
                 Job::Define { reply, .. } => answer(reply, Err(MonitorError::Closed)),
                 Job::Upkeep { reply, .. } => answer(reply, Err(MonitorError::Closed)),
                 Job::Close { reply } => answer(reply, Ok(())),
@@ -247,6 +271,14 @@ impl Ingest {
         let metrics = &self.shared.metrics;
         metrics.add("plinth_monitor_samples_total", &[], samples);
         metrics.observe("plinth_monitor_group_samples", &[], samples as f64);
+    }
+
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<WriteAnswer>, MonitorError> {
+        self.shared
+            .engine
+            .read(move |connection| Ok(idempotency::recall(connection, &scope)?))
+            .await
+            .map_err(MonitorError::while_reading)
     }
 
     async fn define(

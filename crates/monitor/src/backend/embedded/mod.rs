@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
+use plinth_core::access::IdempotencyScope;
 use plinth_core::{MetricSink, SharedClock, TenantId};
 use plinth_store::{Engine, EngineLimits, EngineLocation, EngineOptions, WriteCondition};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -97,6 +98,8 @@ impl EmbeddedBackend {
             limits: SeriesLimits {
                 per_tenant_max: settings.series_per_tenant_max,
                 instance_max: settings.series_max,
+                label_bytes_per_tenant_max: settings.label_bytes_per_tenant_max,
+                label_bytes_max: settings.label_bytes_max,
             },
             settings,
             clock,
@@ -112,7 +115,7 @@ impl EmbeddedBackend {
         })
     }
 
-    /// Whether the disk takes what is written.
+    /// Whether what comes is written: the disk takes it, and the task that writes runs.
     #[must_use]
     pub fn write_condition(&self) -> WriteCondition {
         self.shared.engine.write_condition()
@@ -124,8 +127,20 @@ impl EmbeddedBackend {
     ) -> Result<T, MonitorError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.jobs.send(job(reply)).await;
-        sent.map_err(|_| MonitorError::Closed)?;
-        answer.await.unwrap_or(Err(MonitorError::Closed))
+        sent.map_err(|_| self.not_taken())?;
+        // A job that was taken is answered, unless the task ended in the middle.
+        answer
+            .await
+            .unwrap_or(Err(MonitorError::WriterEnded { handed_over: true }))
+    }
+
+    /// Why the task takes no job.
+    fn not_taken(&self) -> MonitorError {
+        if self.shared.engine.write_condition().has_ended() {
+            MonitorError::WriterEnded { handed_over: false }
+        } else {
+            MonitorError::Closed
+        }
     }
 }
 
@@ -146,6 +161,10 @@ impl SeriesBackend for EmbeddedBackend {
             reply,
         })
         .await
+    }
+
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<WriteAnswer>, MonitorError> {
+        self.send(|reply| Job::Recall { scope, reply }).await
     }
 
     async fn define(
@@ -184,7 +203,7 @@ impl SeriesBackend for EmbeddedBackend {
         self.places.close();
         let closed = self.send(|reply| Job::Close { reply }).await;
         if closed.is_err() {
-            // Closed before; wait for the file all the same.
+            // Closed before, or the task has ended: close the file, or wait for that, all the same.
             self.shared.engine.close().await;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plinth_core::TenantId;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Shared;
 use super::codec;
@@ -21,7 +21,7 @@ const SERIES_PER_SNAPSHOT: usize = 256;
 struct Progress {
     selection: Selection,
     visit: SeriesVisitor,
-    /// Samples that may still be decoded.
+    /// What samples may still cost.
     left: u64,
     /// Samples in the range.
     found: u64,
@@ -140,6 +140,7 @@ impl Progress {
         series: &Series,
         in_memory: InMemory,
     ) -> Result<(), MonitorError> {
+        self.check_deadline()?;
         let mut samples = self.read_chunks(connection, series.id)?;
         samples.extend(in_memory.samples);
         let samples = in_time_order(samples);
@@ -147,10 +148,7 @@ impl Progress {
         self.left = self
             .left
             .checked_sub(weight)
-            .ok_or(MonitorError::QueryTooLarge {
-                what: "samples",
-                limit: self.selection.samples_max,
-            })?;
+            .ok_or_else(|| self.too_many_samples())?;
         let (from_ms, to_ms) = (self.selection.from_ms, self.selection.to_ms);
         let begin = samples.partition_point(|sample| sample.at_ms <= from_ms);
         let end = samples.partition_point(|sample| sample.at_ms <= to_ms);
@@ -170,46 +168,71 @@ impl Progress {
     }
 
     /// The samples of the chunks that touch the range, and of the one before it where a baseline is wanted, in the order
-    /// in which they were written.
+    /// in which they were written. One chunk at a time is read, and none past the limit.
     fn read_chunks(
         &self,
         connection: &Connection,
         series: i64,
     ) -> Result<Vec<StoredSample>, MonitorError> {
-        let (from_ms, to_ms) = (self.selection.from_ms, self.selection.to_ms);
-        let mut statement = connection.prepare_cached(
-            "SELECT id, samples FROM chunk WHERE series = ?1 AND end_ms > ?2 AND start_ms <= ?3",
-        )?;
-        let mut chunks = statement
-            .query_map((series, from_ms, to_ms), read_row)?
-            .collect::<Result<Vec<_>, _>>()?;
-        if self.selection.baseline {
-            let mut before = connection.prepare_cached(
-                "SELECT id, samples FROM chunk WHERE series = ?1 AND end_ms <= ?2
-                 ORDER BY end_ms DESC, id DESC LIMIT 1",
-            )?;
-            for row in before.query_map((series, from_ms), read_row)? {
-                chunks.push(row?);
-            }
-        }
-        chunks.sort_by_key(|(id, _)| *id);
+        let mut chunk = connection.prepare_cached("SELECT samples FROM chunk WHERE id = ?1")?;
         let mut samples = Vec::new();
-        for (_, bytes) in &chunks {
-            codec::decode_chunk(bytes, &mut samples)?;
+        let mut taken = 0_u64;
+        for id in self.chunk_ids(connection, series)? {
+            self.check_deadline()?;
+            let known = samples.len();
+            let mut rows = chunk.query([id])?;
+            if let Some(row) = rows.next()? {
+                let bytes = row.get_ref(0)?.as_blob();
+                let bytes = bytes.map_err(|_| MonitorError::Corrupt { what: "chunk" })?;
+                codec::decode_chunk(bytes, &mut samples)?;
+            }
+            taken = taken.saturating_add(samples.iter().skip(known).map(cost).sum());
             // Twice, because what is about to be seen double counts once.
-            if u64::try_from(samples.len()).unwrap_or(u64::MAX) / 2 > self.left {
-                return Err(MonitorError::QueryTooLarge {
-                    what: "samples",
-                    limit: self.selection.samples_max,
-                });
+            if taken / 2 > self.left {
+                return Err(self.too_many_samples());
             }
         }
         Ok(samples)
     }
-}
 
-fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Vec<u8>)> {
-    Ok((row.get(0)?, row.get(1)?))
+    /// The chunks to read, in the order in which they were written. Each holds a sample at least, so no more are asked for
+    /// than the limit lets through.
+    fn chunk_ids(&self, connection: &Connection, series: i64) -> Result<Vec<i64>, MonitorError> {
+        let (from_ms, to_ms) = (self.selection.from_ms, self.selection.to_ms);
+        let most = i64::try_from(self.left.saturating_add(1).saturating_mul(2)).unwrap_or(i64::MAX);
+        let mut ids = connection
+            .prepare_cached(
+                "SELECT id FROM chunk WHERE series = ?1 AND end_ms > ?2 AND start_ms <= ?3 LIMIT ?4",
+            )?
+            .query_map((series, from_ms, to_ms, most), |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        if self.selection.baseline {
+            let before: Option<i64> = connection
+                .prepare_cached(
+                    "SELECT id FROM chunk WHERE series = ?1 AND end_ms <= ?2
+                     ORDER BY end_ms DESC, id DESC LIMIT 1",
+                )?
+                .query_row((series, from_ms), |row| row.get(0))
+                .optional()?;
+            ids.extend(before);
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn check_deadline(&self) -> Result<(), MonitorError> {
+        if self.selection.deadline.remaining().is_zero() {
+            return Err(MonitorError::Deadline);
+        }
+        Ok(())
+    }
+
+    fn too_many_samples(&self) -> MonitorError {
+        MonitorError::QueryTooLarge {
+            what: "samples",
+            limit: self.selection.samples_max,
+        }
+    }
 }
 
 /// What a sample counts against the limit of a read.

@@ -50,4 +50,25 @@ CREATE INDEX chunk_series ON chunk (series, end_ms, start_ms);
 CREATE INDEX chunk_end ON chunk (end_ms);
 ",
     },
+    Migration {
+        version: 3,
+        name: "monitor bytes of the chunks",
+        sql: CHUNK_BYTES,
+    },
 ];
+
+/// `chunk_total` holds what all chunks take together, so that the retention need not add them up: their samples, and about
+/// 100 bytes for the row and its places in the indexes.
+const CHUNK_BYTES: &str = "
+CREATE TABLE chunk_total (
+    only INTEGER PRIMARY KEY CHECK (only = 0),
+    bytes INTEGER NOT NULL
+) STRICT;
+INSERT INTO chunk_total (only, bytes) SELECT 0, coalesce(sum(length(samples) + 100), 0) FROM chunk;
+CREATE TRIGGER chunk_added AFTER INSERT ON chunk BEGIN
+    UPDATE chunk_total SET bytes = bytes + length(new.samples) + 100;
+END;
+CREATE TRIGGER chunk_removed AFTER DELETE ON chunk BEGIN
+    UPDATE chunk_total SET bytes = bytes - length(old.samples) - 100;
+END;
+";

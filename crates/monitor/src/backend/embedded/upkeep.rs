@@ -18,7 +18,7 @@ const CHUNKS_PER_TRANSACTION: i64 = 5_000;
 /// Most transactions of one upkeep; the next one goes on.
 const TRANSACTIONS_MAX: usize = 20;
 
-/// Removes ended series, then chunks past the retention, then the oldest chunks while the file is too large.
+/// Removes ended series, then chunks past the retention, then the oldest chunks while all of them hold too much.
 pub(super) async fn run(shared: &Arc<Shared>, now_ms: i64) -> Result<UpkeepReport, MonitorError> {
     let cutoff_ms = now_ms.saturating_sub(shared.settings.retention_ms);
     let series_removed = remove_series(shared, now_ms, cutoff_ms).await?;
@@ -103,24 +103,28 @@ fn remove_some_chunks(
             "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE end_ms < ?1 LIMIT ?2)",
         )?
         .execute((cutoff_ms, CHUNKS_PER_TRANSACTION))?;
-    if old > 0 || used_bytes(transaction)? <= bytes_max {
+    if old > 0 {
         return Ok(old);
     }
-    let oldest = transaction
-        .prepare_cached(
-            "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk ORDER BY end_ms LIMIT ?1)",
-        )?
-        .execute([CHUNKS_PER_TRANSACTION / 10])?;
-    Ok(oldest)
+    let oldest: Vec<i64> = transaction
+        .prepare_cached("SELECT id FROM chunk ORDER BY end_ms, id LIMIT ?1")?
+        .query_map([CHUNKS_PER_TRANSACTION / 10], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = transaction.prepare_cached("DELETE FROM chunk WHERE id = ?1")?;
+    let mut removed = 0;
+    for id in oldest {
+        if chunk_bytes(transaction)? <= bytes_max {
+            break;
+        }
+        removed += delete.execute([id])?;
+    }
+    Ok(removed)
 }
 
-/// How much of the file is in use; pages that were freed are used again.
-fn used_bytes(transaction: &Connection) -> Result<u64, MonitorError> {
+/// What all chunks hold. The rest of the file does not count: to remove chunks would not make it smaller.
+fn chunk_bytes(transaction: &Connection) -> Result<u64, MonitorError> {
     let bytes: i64 = transaction
-        .prepare_cached(
-            "SELECT (page_count - freelist_count) * page_size
-             FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
-        )?
+        .prepare_cached("SELECT bytes FROM chunk_total")?
         .query_row([], |row| row.get(0))?;
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
