@@ -57,6 +57,10 @@ service CouponService {
     cache.CacheListNamespacesResponse CacheListNamespaces(1: cache.CacheListNamespacesRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache")
     // Removes the definition of a namespace; its values stay. Operation `cache.delete_namespace`.
     cache.CacheDeleteNamespaceResponse CacheDeleteNamespace(1: cache.CacheDeleteNamespaceRequest request) throws (1: common.SupportError error) (api.delete = "/v1/cache/:namespace/definition")
+    // Loads keys anew, whatever stands under them. Operation `cache.refresh`.
+    cache.CacheRefreshResponse CacheRefresh(1: cache.CacheRefreshRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/refresh")
+    // Loads the keys under which nothing fresh stands. Operation `cache.preload`.
+    cache.CachePreloadResponse CachePreload(1: cache.CachePreloadRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/preload")
     // Statistics of a namespace. Operation `cache.stats`.
     cache.CacheStatsResponse CacheStats(1: cache.CacheStatsRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/stats")
     // ---- Queue ----

@@ -55,9 +55,12 @@ struct CacheSetResponse {
 }
 
 // Reads one value. A missing key is `found = false`, never an exception.
+// Where the namespace has a loader, a value that is not there is loaded; codes 2008 to 2012 where it cannot be.
 struct CacheGetRequest {
     1: required string namespace_name
     2: required string key
+    // False: only what is stored, nothing is loaded.
+    3: optional bool load
     255: optional base.Base base
 }
 
@@ -163,6 +166,8 @@ struct CacheBatchGetRequest {
     1: required string namespace_name
     // 1 to 1,000 keys.
     2: required list<string> keys
+    // False: only what is stored, nothing is loaded.
+    3: optional bool load
     255: optional base.Base base
 }
 
@@ -184,6 +189,10 @@ struct CacheItem {
     10: optional list<string> tags
     // True: it is known that there is no value (a negative entry).
     11: optional bool known_absent
+    // The value had to be loaded and could not be: the number of the error.
+    12: optional i32 code
+    // Why.
+    13: optional string message
 }
 
 struct CacheBatchGetResponse {
@@ -436,6 +445,44 @@ struct CacheReleaseLeaseResponse {
     255: optional base.BaseResp base_resp
 }
 
+// Where the values of a namespace come from that are not there, and how they are loaded.
+struct CacheLoaderSettings {
+    // `sql` (a query on a registered database) or `http` (a signed callback).
+    1: required string kind
+    // With `sql`: the name of the database, on which the caller must be allowed to run queries (1003).
+    2: optional string database
+    // With `sql`: one statement that only reads, with one `?` for each parameter; at most 16 KiB.
+    3: optional string sql
+    // With `sql`: what the parameters are, each `key` or `part:N` (the key's part number N, from 0). Default: the key.
+    4: optional list<string> params
+    // With `sql`: what separates the parts of a key, 1 to 8 bytes. Default `:`.
+    5: optional string separator
+    // With `sql`: `column` (default: the only column of the only row) or `row` (that row as a JSON object).
+    6: optional string value
+    // With `http`: absolute http or https URL, at most 2,048 bytes. Redirects are not followed.
+    7: optional string url
+    // With `http`: signs each request, 16 to 256 bytes. It is never shown again. Absent: the one that stands for the same URL.
+    8: optional string secret
+    // How long a load may take, 10 to 30,000 ms. Default 5,000.
+    9: optional i64 hard_timeout_ms
+    // How long a read that found a stale value waits for the new one, 0 to `hard_timeout_ms`. Default 0: the stale one is
+    // answered at once. Needs a `fresh_percent` below 100.
+    10: optional i64 soft_timeout_ms
+    // What a read is told whose load failed: `error` (default), or `absent`, marked `degraded`.
+    11: optional string on_error
+    // How long a failed load is remembered at first, 0 to 60,000 ms; twice as long with each further failure. Default 1,000.
+    12: optional i64 error_ttl_ms
+    // Most loads that one instance makes at a time, 1 to 256. Default 16.
+    13: optional i64 loads_max
+    // After how many hundredths of its life a value that is read is loaded anew, 1 to 99, below `fresh_percent`. Default: not
+    // before it is stale or gone.
+    14: optional i64 refresh_percent
+    // Keys to load ahead: at most 500 of 32 KiB together.
+    15: optional list<string> warm_up
+    // How often the keys of `warm_up` are loaded anew, 1,000 ms to one day. Default: never.
+    16: optional i64 refresh_every_ms
+}
+
 // How the values of a namespace live. What is not named is as in a namespace without a definition.
 struct CacheNamespaceSettings {
     // Milliseconds to live of a value whose caller names no expiry, 1 to 10 years. Beside `default_sliding_ms`: its maximum.
@@ -458,6 +505,8 @@ struct CacheNamespaceSettings {
     8: optional i64 bytes_max
     // How values of at least 1,024 bytes are kept: `none` (default), or `zstd` where that makes them smaller.
     9: optional string codec
+    // Where values come from that are not there; needs `default_ttl_ms`. Default: from callers alone.
+    10: optional CacheLoaderSettings loader
 }
 
 // A namespace with its definition.
@@ -560,5 +609,54 @@ struct CacheStatsResponse {
     12: optional i64 stale_hits
     // Of the misses, those of which it was known that there is no value.
     13: optional i64 negative_hits
+    // How often the loader was asked.
+    14: optional i64 loads
+    // How often it failed.
+    15: optional i64 load_errors
+    // How long it took in all, in microseconds.
+    16: optional i64 load_us_total
+    // How long it took at most, in microseconds.
+    17: optional i64 load_us_max
+    255: optional base.BaseResp base_resp
+}
+
+// Loads keys anew, whatever stands under them. Code 1004 where the namespace has no loader.
+struct CacheRefreshRequest {
+    1: required string namespace_name
+    // 1 to 1,000 keys.
+    2: required list<string> keys
+    255: optional base.Base base
+}
+
+// How the load of one key ended.
+struct CacheKeyLoad {
+    1: required string key
+    // 0 where it was done, else the number of the error.
+    2: required i32 code
+    // `loaded`, `present` (a fresh value was there) or `absent` (the source has none; that is remembered).
+    3: optional string state
+    // The version of the value, where there is one.
+    4: optional i64 version
+    // Why it was not done.
+    5: optional string message
+}
+
+struct CacheRefreshResponse {
+    // One for each key, in the order of the request.
+    1: required list<CacheKeyLoad> results
+    255: optional base.BaseResp base_resp
+}
+
+// Loads the keys under which nothing fresh stands. Code 1004 where the namespace has no loader.
+struct CachePreloadRequest {
+    1: required string namespace_name
+    // At most 1,000 keys. None: those of the loader's warm-up list (1001 where it has none).
+    2: optional list<string> keys
+    255: optional base.Base base
+}
+
+struct CachePreloadResponse {
+    // One for each key, in order. What the deadline cut off has code 1010: ask again.
+    1: required list<CacheKeyLoad> results
     255: optional base.BaseResp base_resp
 }

@@ -18,8 +18,8 @@ use plinth_core::Fence;
 
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeasedRead, Read, Reply, Scan,
-    Scanned, Space, Tags,
+    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Read,
+    Reply, Scan, Scanned, Space, Tags,
 };
 
 pub mod memory;
@@ -71,13 +71,14 @@ pub trait CacheBackend: Send + Sync + 'static {
         fence: Option<Fence>,
     ) -> Result<i64, CacheError>;
 
-    /// Reads one key and, where neither a fresh value nor the knowledge of its absence is there, opens a lease on it
-    /// unless one is open. Needs [`Capability::Leases`].
+    /// Reads one key and, where neither a fresh value nor the knowledge of its absence is there ([`LeaseWhen::Always`]: in
+    /// any case), opens a lease on it unless one is open. Needs [`Capability::Leases`].
     async fn get_or_lease(
         &self,
         space: &Space,
         key: &Key,
         lease: LeaseMs,
+        when: LeaseWhen,
     ) -> Result<Reply<LeasedRead>, CacheError>;
 
     /// Returns once that lease is no longer open, or `wait` is over; at once where it was not open any more. What happened

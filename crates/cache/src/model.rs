@@ -5,6 +5,8 @@ mod change;
 mod definition;
 mod expiry;
 mod lease;
+mod loader;
+mod loading;
 mod name;
 mod read;
 mod request;
@@ -30,8 +32,16 @@ pub use expiry::{
 };
 pub use lease::{
     LEASE_MS_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN, LEASE_WAIT_MS_MAX, LeaseMs, LeaseState,
-    LeaseToken, LeaseWait, LeasedRead,
+    LeaseToken, LeaseWait, LeaseWhen, LeasedRead,
 };
+pub use loader::{
+    KeyPart, LOAD_ERROR_TTL_MS_DEFAULT, LOAD_ERROR_TTL_MS_MAX, LOAD_MS_DEFAULT, LOAD_MS_MAX,
+    LOAD_MS_MIN, LOAD_PARAMS_MAX, LOAD_SECRET_BYTES_MAX, LOAD_SECRET_BYTES_MIN,
+    LOAD_SEPARATOR_BYTES_MAX, LOAD_SQL_BYTES_MAX, LOAD_URL_BYTES_MAX, LOADS_PER_NAMESPACE_DEFAULT,
+    LOADS_PER_NAMESPACE_MAX, LoaderSettings, LoaderSpec, OnError, REFRESH_EVERY_MS_MAX,
+    REFRESH_EVERY_MS_MIN, WARM_UP_BYTES_MAX, WARM_UP_KEYS_MAX,
+};
+pub use loading::{ItemRead, KeyLoad, KeyLoadFields, LoadResult};
 pub use name::{
     KEY_BYTES_MAX, Key, KeyPrefix, Namespace, Scope, TAG_BYTES_MAX, TAGS_MAX, Tag, Tags,
 };
@@ -42,7 +52,7 @@ pub use request::{
 };
 pub use scan::{SCAN_PAGE_DEFAULT, SCAN_PAGE_MAX, Scan, ScanItem, ScanLimit, ScanPlace, Scanned};
 pub use space::{Placement, Policy, Quota, Space};
-pub use stats::{BackendStats, Connections, EntrySample, SAMPLE_ENTRIES_MAX, Stats};
+pub use stats::{BackendStats, Connections, EntrySample, LoadStats, SAMPLE_ENTRIES_MAX, Stats};
 pub use value::{
     CONTENT_TYPE_BYTES_MAX, CONTENT_TYPE_COUNTER, CONTENT_TYPE_DEFAULT, Content, ContentType,
     Encoding, VALUE_BYTES_MAX, Value,

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use plinth_core::{CallContext, Error, Fence, SharedClock};
+use plinth_core::seams::Loader;
+use plinth_core::{CallContext, Error, Fence, MetricSink, SharedClock};
 use plinth_store::Definitions;
 use rand::Rng as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::counters::CountersTable;
+use self::loads::{Loads, NoLoader, NoMetrics};
 use self::namespaces::{Namespaces, Rules};
 use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    self, Atomicity, BATCH_READ_BYTES_MAX, Change, ChangeKind, Changed, Expiry, Guard, Key,
-    Namespace, Put, Read, Reply, Scope, Space, Stats, Stored,
+    self, Atomicity, BATCH_READ_BYTES_MAX, Change, ChangeKind, Changed, Expiry, Guard, ItemRead,
+    Key, Namespace, Put, Read, Reply, Scope, Space, Stats, Stored,
 };
 
 mod changes;
@@ -22,14 +24,18 @@ mod codec;
 mod counters;
 mod leases;
 mod life;
+mod loading;
+mod loads;
 mod namespaces;
+mod schedule;
 
 /// The cache as the edges see it.
 pub struct CacheService {
     backend: Arc<dyn CacheBackend>,
     clock: SharedClock,
-    counters: CountersTable,
+    counters: Arc<CountersTable>,
     namespaces: Namespaces,
+    loads: Arc<Loads>,
     /// Places for callers that wait for somebody else's lease.
     waiting: Semaphore,
     stopping: CancellationToken,
@@ -46,17 +52,39 @@ impl CacheService {
         definitions: Arc<dyn Definitions>,
         clock: SharedClock,
     ) -> Self {
+        let (stopping, counters) = (CancellationToken::new(), Arc::default());
+        let loads = Loads::new(
+            Arc::clone(&backend),
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+            stopping.clone(),
+            (Arc::new(NoLoader), Arc::new(NoMetrics)),
+        );
         Self {
             backend,
+            namespaces: Namespaces::new(definitions, Arc::clone(&clock)),
             clock,
-            counters: CountersTable::default(),
-            namespaces: Namespaces::new(definitions),
+            counters,
+            loads: Arc::new(loads),
             waiting: Semaphore::new(leases::WAITING_MAX),
-            stopping: CancellationToken::new(),
+            stopping,
         }
     }
 
-    /// Lets go who waits for a lease, so that the edges can drain.
+    /// Lets namespaces define loaders, whose numbers go to a sink.
+    #[must_use]
+    pub fn with_loader(mut self, loader: Arc<dyn Loader>, metrics: Arc<dyn MetricSink>) -> Self {
+        self.loads = Arc::new(Loads::new(
+            Arc::clone(&self.backend),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.counters),
+            self.stopping.clone(),
+            (loader, metrics),
+        ));
+        self
+    }
+
+    /// Lets go who waits for a lease or a load, so that the edges can drain.
     pub fn stop_waiting(&self) {
         self.stopping.cancel();
     }
@@ -82,15 +110,35 @@ impl CacheService {
         stored(changed)
     }
 
-    /// Reads one value.
+    /// Reads one value; where there is none and the namespace has a loader, loads it.
+    ///
+    /// Errors: 2008 to 2012 where it had to be loaded and could not be.
     pub async fn get(
         &self,
         context: &CallContext,
         namespace: Namespace,
         key: &Key,
     ) -> Result<Reply<Read>, CacheError> {
+        let (space, rules) = self.space(context, namespace);
+        let at_ms = self.clock.monotonic_ms();
+        let reply = self.stored(&space, key).await?;
+        self.complete(context, (&space, &rules), key, at_ms, reply)
+            .await
+    }
+
+    /// Reads one value; loads nothing.
+    pub async fn get_stored(
+        &self,
+        context: &CallContext,
+        namespace: Namespace,
+        key: &Key,
+    ) -> Result<Reply<Read>, CacheError> {
         let (space, _) = self.space(context, namespace);
-        let mut reply = self.backend.get(&space, key).await?;
+        self.stored(&space, key).await
+    }
+
+    async fn stored(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
+        let mut reply = self.backend.get(space, key).await?;
         self.counters.of(&space.scope).read(&reply.answer);
         codec::decode_read(&mut reply.answer).await?;
         Ok(reply)
@@ -159,7 +207,8 @@ impl CacheService {
         Ok(keys.into_iter().zip(results).collect())
     }
 
-    /// Reads many keys at one instant.
+    /// Reads many keys at one instant; where the namespace has a loader, loads those that are missing, each alone, and says
+    /// for each why it could not.
     ///
     /// Errors: 1007 naming `keys` where their values together pass [`BATCH_READ_BYTES_MAX`].
     pub async fn batch_get(
@@ -167,12 +216,58 @@ impl CacheService {
         context: &CallContext,
         namespace: Namespace,
         keys: &[Key],
-    ) -> Result<Reply<Vec<Read>>, CacheError> {
+    ) -> Result<Reply<Vec<ItemRead>>, CacheError> {
+        let (space, rules) = self.space(context, namespace);
+        let at_ms = self.clock.monotonic_ms();
+        let reply = self.stored_many(&space, keys).await?;
+        if rules.loader.is_none() {
+            return Ok(reply.map(|reads| reads.into_iter().map(ItemRead::from).collect()));
+        }
+        let reads = keys.iter().cloned().zip(reply.answer).collect();
+        let loaded = self
+            .complete_all(context, (&space, &rules), at_ms, reads)
+            .await;
+        let mut degraded = reply.degraded;
+        let items: Vec<ItemRead> = loaded
+            .into_iter()
+            .map(|loaded| match loaded {
+                Ok(reply) => {
+                    degraded |= reply.degraded;
+                    ItemRead::from(reply.answer)
+                }
+                Err(error) => ItemRead {
+                    read: Read::Absent,
+                    failure: Some(error.into()),
+                },
+            })
+            .collect();
+        check_answer(items.iter().map(|item| &item.read))?;
+        Ok(Reply {
+            answer: items,
+            degraded,
+        })
+    }
+
+    /// Reads many keys at one instant; loads nothing.
+    ///
+    /// Errors: 1007 naming `keys` where their values together pass [`BATCH_READ_BYTES_MAX`].
+    pub async fn batch_get_stored(
+        &self,
+        context: &CallContext,
+        namespace: Namespace,
+        keys: &[Key],
+    ) -> Result<Reply<Vec<ItemRead>>, CacheError> {
         let (space, _) = self.space(context, namespace);
-        let mut reply = self
-            .backend
-            .get_many(&space, keys, Looking::Reading)
-            .await?;
+        let reply = self.stored_many(&space, keys).await?;
+        Ok(reply.map(|reads| reads.into_iter().map(ItemRead::from).collect()))
+    }
+
+    async fn stored_many(
+        &self,
+        space: &Space,
+        keys: &[Key],
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
+        let mut reply = self.backend.get_many(space, keys, Looking::Reading).await?;
         check_answer(&reply.answer)?;
         let counters = self.counters.of(&space.scope);
         for read in &mut reply.answer {
@@ -309,15 +404,15 @@ fn stored(changed: Changed) -> Result<Stored, CacheError> {
 }
 
 /// The fault of a backend whose answer is not one to the question.
-fn out_of_order() -> CacheError {
+pub(crate) fn out_of_order() -> CacheError {
     let fault = std::io::Error::other("the backend answered something else than it was asked");
     CacheError::Invalid(Error::internal(fault))
 }
 
 /// Keeps one answer from holding any number of values. Errors: 1007 naming `keys`.
-fn check_answer(reads: &[Read]) -> Result<(), CacheError> {
+fn check_answer<'reads>(reads: impl IntoIterator<Item = &'reads Read>) -> Result<(), CacheError> {
     let bytes = reads
-        .iter()
+        .into_iter()
         .filter_map(|read| match read {
             Read::Found(found) => Some(found),
             Read::KnownAbsent(_) | Read::Absent => None,

@@ -11,7 +11,8 @@ mod support;
 use plinth_cache::EngineClock;
 use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::{
-    Condition, Content, End, KeyPrefix, LeaseMs, LeaseState, Life, Put, Read, Scan, ScanLimit,
+    Condition, Content, End, KeyPrefix, LeaseMs, LeaseState, LeaseWhen, Life, Put, Read, Scan,
+    ScanLimit,
 };
 use proptest::prelude::*;
 
@@ -137,7 +138,10 @@ fn neither_a_walk_nor_a_lease_sees_what_is_gone_on(rigs: Vec<(&'static str, Rig)
         };
         let lease = async || {
             let lease = LeaseMs::parse(None).expect("a lease");
-            let reply = rig.backend.get_or_lease(&space, &key("k"), lease).await;
+            let reply = rig
+                .backend
+                .get_or_lease(&space, &key("k"), lease, LeaseWhen::Needed)
+                .await;
             reply.expect("reads").answer
         };
         block_on(async {

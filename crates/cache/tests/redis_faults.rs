@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plinth_cache::backend::CacheBackend as _;
-use plinth_cache::model::{Changed, Condition, LeaseMs, LeaseState};
+use plinth_cache::model::{Changed, Condition, LeaseMs, LeaseState, LeaseWhen};
 use plinth_cache::{CacheError, EngineClock, RedisCache};
 use plinth_core::{Error, ErrorCode, Outcome, SystemClock};
 use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
@@ -208,7 +208,7 @@ async fn full_it_refuses_changes_whole_and_still_reads() {
     assert_eq!(find(&cache).await.expect("reads"), Some(b"v".to_vec()));
     let lease = LeaseMs::parse(None).expect("a time");
     let leased = cache
-        .get_or_lease(&space, &key("k"), lease)
+        .get_or_lease(&space, &key("k"), lease, LeaseWhen::Needed)
         .await
         .expect("reads");
     assert_eq!(
@@ -438,7 +438,7 @@ async fn a_user_with_the_documented_rights_may_do_everything() {
     assert!(found.answer.is_found());
     let lease = LeaseMs::parse(None).expect("a time");
     let leased = cache
-        .get_or_lease(&space, &key("l"), lease)
+        .get_or_lease(&space, &key("l"), lease, LeaseWhen::Needed)
         .await
         .expect("leases");
     let LeaseState::Granted { token } = leased.answer.lease else {

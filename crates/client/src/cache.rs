@@ -7,14 +7,16 @@ use reqwest::{Method, StatusCode, header};
 
 mod changes;
 mod leases;
+mod loading;
 mod model;
 mod namespaces;
 mod wire;
 
+pub use self::loading::{KeyLoad, LoaderSettings};
 pub use self::model::{
     AppendOptions, Appended, CacheLease, CacheLeased, CacheRead, CacheStats, CacheValue, Counted,
-    ExpiryOptions, IncrementOptions, ItemResult, ScanItem, ScanPage, SetCondition, SetItem,
-    SetOptions, Stored,
+    ExpiryOptions, IncrementOptions, ItemResult, LoadFailure, ScanItem, ScanPage, SetCondition,
+    SetItem, SetOptions, Stored,
 };
 pub use self::namespaces::{NamespaceInfo, NamespacePage, NamespaceSettings};
 use self::wire::{
@@ -35,6 +37,7 @@ const KEY_NOT_FOUND: u16 = plinth_core::ErrorCode::CacheKeyNotFound.number();
 pub struct CacheClient<'client> {
     client: &'client Client,
     fence: Option<&'client Fence>,
+    load: Option<bool>,
 }
 
 impl<'client> CacheClient<'client> {
@@ -42,6 +45,7 @@ impl<'client> CacheClient<'client> {
         Self {
             client,
             fence: None,
+            load: None,
         }
     }
 
@@ -52,6 +56,17 @@ impl<'client> CacheClient<'client> {
         Self {
             client: self.client,
             fence: Some(fence),
+            load: self.load,
+        }
+    }
+
+    /// The same operations, whose reads find only what is stored: a loader of the namespace is not asked.
+    #[must_use]
+    pub const fn without_loading(self) -> Self {
+        Self {
+            client: self.client,
+            fence: self.fence,
+            load: Some(false),
         }
     }
 
@@ -168,12 +183,15 @@ impl<'client> CacheClient<'client> {
                 let request = idl::CacheGetRequest {
                     namespace_name: text(namespace),
                     key: text(key),
+                    load: self.load,
                     ..Default::default()
                 };
                 read_reply(thrift.call(thrift.api().cache_get(request)).await?)
             }
             Transport::Http(http) => {
-                let request = http.request(Method::GET, &entry_path(namespace, key));
+                let request = http
+                    .request(Method::GET, &entry_path(namespace, key))
+                    .query(&[("load", self.load)]);
                 match http.send(request).await {
                     Ok((StatusCode::OK, headers, body)) => read_headers(&headers, body),
                     Ok((status, ..)) => Err(ClientError::malformed(status)),
@@ -264,7 +282,8 @@ impl<'client> CacheClient<'client> {
         Ok(reads.into_iter().map(|read| read.value).collect())
     }
 
-    /// Reads many keys at one instant, and tells what is known where there is no value.
+    /// Reads many keys at one instant, and tells what is known where there is no value. What a loader of the namespace had to
+    /// load and could not is told in [`CacheRead::failure`].
     pub async fn batch_read(&self, namespace: &str, keys: &[&str]) -> Result<Vec<CacheRead>> {
         let call = || async {
             match self.client.transport() {
@@ -272,6 +291,7 @@ impl<'client> CacheClient<'client> {
                     let request = idl::CacheBatchGetRequest {
                         namespace_name: text(namespace),
                         keys: keys.iter().map(|key| text(key)).collect(),
+                        load: self.load,
                         ..Default::default()
                     };
                     let reply = thrift.call(thrift.api().cache_batch_get(request)).await?;
@@ -281,7 +301,7 @@ impl<'client> CacheClient<'client> {
                 }
                 Transport::Http(http) => {
                     let path = ["v1", "cache", namespace, "batch-get"];
-                    let body = serde_json::json!({ "keys": keys });
+                    let body = serde_json::json!({ "keys": keys, "load": self.load });
                     let reply: ItemsBody = http
                         .json(http.request(Method::POST, &path).json(&body))
                         .await?;

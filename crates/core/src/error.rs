@@ -93,6 +93,16 @@ error_codes! {
     CacheOutOfBounds = 2006, "CACHE_OUT_OF_BOUNDS", 409, BadData;
     /// The lease that the fill token names has ended: somebody else filled, changed, deleted or invalidated the key.
     CacheLeaseLost = 2007, "CACHE_LEASE_LOST", 409, BadData;
+    /// The source of the namespace's loader is away, refused or broke off.
+    CacheLoadFailed = 2008, "CACHE_LOAD_FAILED", 502, Network;
+    /// The value was not loaded in time.
+    CacheLoadTimeout = 2009, "CACHE_LOAD_TIMED_OUT", 504, TimeOut;
+    /// The source of the namespace's loader answered what is no value.
+    CacheLoadBadAnswer = 2010, "CACHE_LOAD_BAD_ANSWER", 502, BadData;
+    /// The loader points at an address that may not be called.
+    CacheLoadForbidden = 2011, "CACHE_LOAD_FORBIDDEN", 502, BadData;
+    /// The load asked for the key that it loads.
+    CacheLoadLoop = 2012, "CACHE_LOAD_LOOP", 508, BadData;
 
     /// The queue backend cannot be reached.
     QueueConnection = 2101, "QUEUE_CONNECTION_FAILED", 503, Network;

@@ -1,12 +1,14 @@
 //! The small traits by which blocks ask each other for something without naming each other. `plinth` wires them.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::caller::{Caller, Principal, RoleName, TraceContext};
 use crate::clock::TimestampMs;
-use crate::context::Transport;
+use crate::context::{Deadline, Transport};
 use crate::error::{ErrorCode, Outcome, Result};
 use crate::ids::{CredentialId, OperationId, PrincipalId, Resource, TenantId};
+use crate::secret::SecretString;
 
 /// How an audited operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,4 +134,84 @@ pub trait CredentialDirectory: Send + Sync + 'static {
     async fn find(&self, id: &CredentialId) -> Result<CredentialLookup>;
     /// Notes that a credential was used; called at most once a minute for each.
     async fn touch(&self, id: &CredentialId, at: TimestampMs) -> Result<()>;
+}
+
+/// Where a cache namespace loads its values from.
+#[derive(Clone)]
+pub enum LoadSource {
+    /// A statement that only reads, on a registered database of the tenant.
+    Query {
+        /// The name of the database.
+        database: String,
+        /// Exactly one statement; one `?` for each parameter.
+        sql: String,
+        /// What of its answer is the value.
+        form: RowForm,
+    },
+    /// A signed HTTP callback.
+    Callback {
+        /// Absolute http or https URL.
+        url: String,
+        /// Signs each request.
+        secret: SecretString,
+    },
+}
+
+/// What of the answer of a query is the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowForm {
+    /// The only column of the only row.
+    Column,
+    /// The only row, as a JSON object by column names.
+    Row,
+}
+
+/// One value to load.
+pub struct LoadRequest<'a> {
+    /// Whose data it is.
+    pub tenant: &'a TenantId,
+    /// Into which namespace it goes.
+    pub namespace: &'a str,
+    /// Under which key.
+    pub key: &'a str,
+    /// From where it comes.
+    pub source: &'a LoadSource,
+    /// The parameters of a query, made of the key.
+    pub params: &'a [String],
+    /// The most bytes that the value may have.
+    pub bytes_max: usize,
+    /// The trace of this load, to be passed on.
+    pub trace: TraceContext,
+    /// When nobody waits for it any more.
+    pub deadline: Deadline,
+}
+
+/// What a loader found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// A value.
+    Value {
+        /// Its bytes.
+        bytes: Bytes,
+        /// Its media type, where the source tells one.
+        content_type: Option<String>,
+    },
+    /// There is none.
+    Absent,
+}
+
+/// What loads values into the cache (cache ← database or callback).
+#[async_trait]
+pub trait Loader: Send + Sync + 'static {
+    /// Judges a source that a caller wants to define, with so many parameters for a query.
+    ///
+    /// Errors: 1001 naming the field (`database`, `sql`, `url`) that cannot work, 1003 where the caller may not read that
+    /// database, 1004 where there is none of that name, 2011 where the address may not be called.
+    async fn check(&self, caller: &Caller, source: &LoadSource, params: usize) -> Result<()>;
+
+    /// Loads one value, once.
+    ///
+    /// Errors: 2008 where the source is away or failed, 2009 where it did not answer in time, 2010 where it answered what is
+    /// no value, 2011 where its address may not be called.
+    async fn load(&self, request: LoadRequest<'_>) -> Result<Loaded>;
 }

@@ -3,6 +3,7 @@
 mod analyze;
 mod definitions;
 mod query;
+mod read;
 mod suggest;
 mod transaction;
 

@@ -50,6 +50,17 @@ pub struct OutboundResponse {
     pub body: Bytes,
     /// Whether it was cut.
     pub is_cut: bool,
+    /// The media type of the body, where the answer names one in visible ASCII.
+    pub content_type: Option<String>,
+}
+
+/// Bounds of one call, where they are not those of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Longest time of the call, to the last byte of the answer, in milliseconds.
+    pub attempt_ms_max: u64,
+    /// Bytes of the answer's body that are kept.
+    pub response_bytes_max: usize,
 }
 
 /// The one HTTP client. Clones share connections.
@@ -83,6 +94,14 @@ impl OutboundClient {
         })
     }
 
+    /// Judges a target without calling it, as far as that goes: a host that is an address. A name is judged by what it
+    /// resolves to, with each call.
+    ///
+    /// Errors: the address may not be called.
+    pub fn check(&self, target: &Target) -> Result<(), OutboundError> {
+        target.check_literal(self.settings.allow_private)
+    }
+
     /// Delivers a signed webhook by the Standard Webhooks scheme: `webhook-id`, `webhook-timestamp` (seconds) and
     /// `webhook-signature`. A connection that does not come about is tried again; what may have arrived is not.
     ///
@@ -91,13 +110,28 @@ impl OutboundClient {
         &self,
         delivery: &Delivery<'_>,
     ) -> Result<OutboundResponse, OutboundError> {
+        let limits = CallLimits {
+            attempt_ms_max: self.settings.attempt_ms_max,
+            response_bytes_max: self.settings.response_bytes_max,
+        };
+        self.call(delivery, limits).await
+    }
+
+    /// The same within bounds of its own.
+    ///
+    /// Errors: those of [`OutboundClient::deliver`].
+    pub async fn call(
+        &self,
+        delivery: &Delivery<'_>,
+        limits: CallLimits,
+    ) -> Result<OutboundResponse, OutboundError> {
         let retry = Retry {
             attempts_max: self.settings.connect_attempts_max,
             backoff: Backoff {
                 first_ms: CONNECT_BACKOFF_FIRST_MS,
                 max_ms: CONNECT_BACKOFF_MAX_MS,
             },
-            total_ms_max: self.settings.attempt_ms_max,
+            total_ms_max: limits.attempt_ms_max,
             budget: None,
         };
         let verdict = |error: &OutboundError| {
@@ -108,17 +142,22 @@ impl OutboundClient {
             }
         };
         retry
-            .run(&self.clock, verdict, |_| self.attempt(delivery))
+            .run(&self.clock, verdict, |_| self.attempt(delivery, limits))
             .await
     }
 
-    async fn attempt(&self, delivery: &Delivery<'_>) -> Result<OutboundResponse, OutboundError> {
+    async fn attempt(
+        &self,
+        delivery: &Delivery<'_>,
+        limits: CallLimits,
+    ) -> Result<OutboundResponse, OutboundError> {
         delivery.target.check_literal(self.settings.allow_private)?;
         let timestamp_s = self.clock.now().0.div_euclid(1_000);
         let signature = sign_webhook(delivery.secret, delivery.id, timestamp_s, &delivery.body);
         let mut request = self
             .client
             .post(delivery.target.url().clone())
+            .timeout(Duration::from_millis(limits.attempt_ms_max))
             .header(USER_AGENT, concat!("plinth/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, delivery.content_type)
             .header("webhook-id", delivery.id)
@@ -128,62 +167,69 @@ impl OutboundClient {
         if let Some(traceparent) = delivery.traceparent {
             request = request.header("traceparent", traceparent);
         }
-        let response = request.send().await.map_err(|error| self.failure(error))?;
+        let response = request.send().await;
+        let response = response.map_err(|error| failure(error, limits))?;
         let status = response.status().as_u16();
         let retry_after_ms = retry_after_ms(response.headers());
-        let (body, is_cut) = self.read_body(response).await?;
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let (body, is_cut) = read_body(response, limits).await?;
         Ok(OutboundResponse {
             status,
             retry_after_ms,
             body,
             is_cut,
+            content_type,
         })
     }
+}
 
-    /// Reads up to the limit and lets go of the rest.
-    async fn read_body(
-        &self,
-        mut response: reqwest::Response,
-    ) -> Result<(Bytes, bool), OutboundError> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.failure(error))?
-        {
-            let room = self.settings.response_bytes_max.saturating_sub(body.len());
-            let kept = chunk.slice(..chunk.len().min(room));
-            body.extend_from_slice(&kept);
-            if kept.len() < chunk.len() {
-                return Ok((body.freeze(), true));
-            }
+/// Reads up to the limit and lets go of the rest.
+async fn read_body(
+    mut response: reqwest::Response,
+    limits: CallLimits,
+) -> Result<(Bytes, bool), OutboundError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| failure(error, limits))?
+    {
+        let room = limits.response_bytes_max.saturating_sub(body.len());
+        let kept = chunk.slice(..chunk.len().min(room));
+        body.extend_from_slice(&kept);
+        if kept.len() < chunk.len() {
+            return Ok((body.freeze(), true));
         }
-        Ok((body.freeze(), false))
     }
+    Ok((body.freeze(), false))
+}
 
-    fn failure(&self, error: reqwest::Error) -> OutboundError {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(forbidden) = error.downcast_ref::<ForbiddenName>() {
-                return OutboundError::Forbidden {
-                    host: forbidden.host.clone(),
-                    address: forbidden.address,
-                    reason: forbidden.reason,
-                };
-            }
-            cause = error.source();
+fn failure(error: reqwest::Error, limits: CallLimits) -> OutboundError {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(forbidden) = error.downcast_ref::<ForbiddenName>() {
+            return OutboundError::Forbidden {
+                host: forbidden.host.clone(),
+                address: forbidden.address,
+                reason: forbidden.reason,
+            };
         }
-        // The URL may hold a token in its query, and errors are logged.
-        let error = error.without_url();
-        if error.is_connect() {
-            OutboundError::Connect(error)
-        } else if error.is_timeout() {
-            OutboundError::TimedOut {
-                after_ms: self.settings.attempt_ms_max,
-            }
-        } else {
-            OutboundError::Broken(error)
+        cause = error.source();
+    }
+    // The URL may hold a token in its query, and errors are logged.
+    let error = error.without_url();
+    if error.is_connect() {
+        OutboundError::Connect(error)
+    } else if error.is_timeout() {
+        OutboundError::TimedOut {
+            after_ms: limits.attempt_ms_max,
         }
+    } else {
+        OutboundError::Broken(error)
     }
 }
 

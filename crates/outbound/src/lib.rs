@@ -15,7 +15,7 @@ mod resolver;
 mod settings;
 mod target;
 
-pub use client::{Delivery, OutboundClient, OutboundResponse};
+pub use client::{CallLimits, Delivery, OutboundClient, OutboundResponse};
 pub use error::{OutboundError, TargetError};
 pub use settings::OutboundSettings;
 pub use target::Target;

@@ -28,6 +28,7 @@ use crate::watch::{Watch, WatchedFile};
 
 mod cache;
 mod keys;
+mod loaders;
 mod lock;
 
 /// The file of the control plane.
@@ -114,11 +115,12 @@ impl Plinth {
         let definitions: Arc<dyn Definitions> = Arc::clone(&control) as _;
         let audit = open_audit(settings, place, keeping, &handles).await?;
         let link = redis::open(settings)?;
+        let database = open_database(settings, place, &handles, Arc::clone(&definitions))?;
         let cache = cache::open_cache(
             settings,
             &handles,
             link.as_ref(),
-            &definitions,
+            (&definitions, &database),
             (&tasks, &stop),
         )
         .await?;
@@ -126,7 +128,6 @@ impl Plinth {
             open_queue(settings, place, keeping, &handles, &definitions).await?;
         let (monitor, monitor_writes) =
             open_monitor(settings, place, keeping, &handles, &definitions).await?;
-        let database = open_database(settings, place, &handles, definitions)?;
         let opened = (place, keeping);
         let (lock, lock_writes) =
             lock::open_lock(settings, opened, &handles, link.as_ref(), &control).await?;

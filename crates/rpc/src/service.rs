@@ -149,6 +149,8 @@ dispatch! {
         CacheGetNamespace => get_namespace,
         CacheListNamespaces => list_namespaces,
         CacheDeleteNamespace => delete_namespace,
+        CacheRefresh => refresh,
+        CachePreload => preload,
         CacheStats => stats,
     }
     queue {

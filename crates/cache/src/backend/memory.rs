@@ -24,8 +24,8 @@ use self::shard::{Lookup, Shard, Taken};
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeasedRead, Quota, Read, Reply,
-    Scan, Scanned, Space, Tags,
+    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Quota,
+    Read, Reply, Scan, Scanned, Space, Tags,
 };
 use crate::settings::CacheSettings;
 
@@ -318,8 +318,9 @@ impl CacheBackend for MemoryCache {
         space: &Space,
         key: &Key,
         lease: LeaseMs,
+        when: LeaseWhen,
     ) -> Result<Reply<LeasedRead>, CacheError> {
-        self.read_or_lease(space, key, lease).map(Reply::full)
+        self.read_or_lease(space, key, lease, when).map(Reply::full)
     }
 
     async fn lease_ended(

@@ -27,8 +27,8 @@ use plinth_redis_link::RedisLink;
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeasedRead, Read, Reply, Scan,
-    Scanned, Space, Tags,
+    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Read,
+    Reply, Scan, Scanned, Space, Tags,
 };
 
 mod apply;
@@ -173,9 +173,12 @@ impl CacheBackend for RedisCache {
         space: &Space,
         key: &Key,
         lease: LeaseMs,
+        when: LeaseWhen,
     ) -> Result<Reply<LeasedRead>, CacheError> {
         let area = self.area(space)?;
-        self.read_or_lease(&area, key, lease).await.map(Reply::full)
+        self.read_or_lease(&area, key, lease, when)
+            .await
+            .map(Reply::full)
     }
 
     async fn lease_ended(

@@ -121,7 +121,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    const fn of(content: &Content) -> Self {
+    pub(crate) const fn of(content: &Content) -> Self {
         match content {
             Content::Value(_) => Self::Value,
             Content::KnownAbsent => Self::KnownAbsent,

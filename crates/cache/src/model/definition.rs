@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::expiry::{IDLE_MS_MIN, NEGATIVE_TTL_MS_MAX, Ttl};
+use super::loader::{LoaderSettings, LoaderSpec};
 use super::space::Quota;
 
 /// Most hundredths by which a life is shortened by chance.
@@ -48,6 +49,9 @@ pub struct NamespaceSettings {
     /// How values of at least 1,024 bytes are kept: `none` (default), or `zstd` where that makes them smaller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
+    /// Where values come from that are not there. Default: from callers alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderSettings>,
 }
 
 /// How a namespace keeps long values.
@@ -85,6 +89,13 @@ impl NamespaceSettings {
     /// Checks every field. Errors: 1001 naming the one below `settings` that breaks its rule.
     pub fn check(&self) -> Result<CheckedSettings> {
         self.fields().map_err(|error| error.in_field("settings"))
+    }
+
+    /// Checks the loader. Errors: 1001 or 1007 naming the field below `settings` that breaks its rule.
+    pub fn loader(&self) -> Result<Option<LoaderSpec>> {
+        let loader = self.loader.as_ref();
+        let checked = loader.map(|loader| loader.check(self)).transpose();
+        checked.map_err(|error| error.in_field("settings"))
     }
 
     fn fields(&self) -> Result<CheckedSettings> {

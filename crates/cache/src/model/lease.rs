@@ -51,6 +51,12 @@ impl LeaseMs {
         }
     }
 
+    /// So many milliseconds, brought into the allowed range.
+    #[must_use]
+    pub fn clamped(lease_ms: u64) -> Self {
+        Self(lease_ms.clamp(LEASE_MS_MIN, LEASE_MS_MAX))
+    }
+
     /// Milliseconds.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -80,6 +86,15 @@ impl LeaseWait {
     pub const fn get(self) -> u64 {
         self.0
     }
+}
+
+/// Over what a lease is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseWhen {
+    /// Where there is neither a fresh value nor the knowledge of its absence.
+    Needed,
+    /// Over those as well: the key is to be filled anew, whatever stands there.
+    Always,
 }
 
 /// What a read finds that is ready to fill the key.

@@ -57,8 +57,23 @@ pub struct Stats {
     pub sets: u64,
     /// Entries deleted by callers.
     pub deletes: u64,
+    /// What the loader did.
+    pub loads: LoadStats,
     /// What the backend knows.
     pub held: BackendStats,
+}
+
+/// What the loader of a namespace did since the start of the instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadStats {
+    /// How often it was asked.
+    pub loads: u64,
+    /// How often it failed.
+    pub errors: u64,
+    /// How long it took in all, in microseconds.
+    pub total_us: u64,
+    /// How long it took at most, in microseconds.
+    pub max_us: u64,
 }
 
 impl Stats {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::model::{BackendStats, Changed, Freshness, Read, Scope, Stats};
+use crate::model::{BackendStats, Changed, Freshness, LoadStats, Read, Scope, Stats};
 
 /// Most namespaces that are counted each for itself; what comes later is counted together and shown by none.
 const COUNTED_NAMESPACES_MAX: usize = 10_000;
@@ -20,6 +21,10 @@ pub(super) struct Counters {
     negative_hits: AtomicU64,
     sets: AtomicU64,
     deletes: AtomicU64,
+    loads: AtomicU64,
+    load_errors: AtomicU64,
+    load_us: AtomicU64,
+    load_us_max: AtomicU64,
 }
 
 impl Counters {
@@ -52,6 +57,17 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts one answer of a loader.
+    pub(super) fn loaded(&self, elapsed: Duration, is_good: bool) {
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        if !is_good {
+            self.load_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        self.load_us.fetch_add(elapsed_us, Ordering::Relaxed);
+        self.load_us_max.fetch_max(elapsed_us, Ordering::Relaxed);
+    }
+
     /// Puts them beside what the backend holds.
     pub(super) fn with(&self, held: BackendStats) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -62,6 +78,12 @@ impl Counters {
             negative_hits: read(&self.negative_hits),
             sets: read(&self.sets),
             deletes: read(&self.deletes),
+            loads: LoadStats {
+                loads: read(&self.loads),
+                errors: read(&self.load_errors),
+                total_us: read(&self.load_us),
+                max_us: read(&self.load_us_max),
+            },
             held,
         }
     }

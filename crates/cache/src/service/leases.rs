@@ -8,7 +8,7 @@ use super::{CacheService, codec};
 use crate::backend::Capability;
 use crate::error::CacheError;
 use crate::model::{
-    Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeasedRead, Namespace, Read, Reply,
+    Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeaseWhen, LeasedRead, Namespace, Read, Reply,
 };
 
 /// Most callers that wait for somebody else's lease at one time.
@@ -30,7 +30,10 @@ impl CacheService {
         let until_ms = self.clock.monotonic_ms().saturating_add(wait.get());
         let mut place = None;
         loop {
-            let mut reply = self.backend.get_or_lease(&space, key, lease).await?;
+            let mut reply = self
+                .backend
+                .get_or_lease(&space, key, lease, LeaseWhen::Needed)
+                .await?;
             let left_ms = until_ms.saturating_sub(self.clock.monotonic_ms());
             let LeasedRead {
                 read: Read::Absent,

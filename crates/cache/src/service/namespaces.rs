@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use plinth_core::{CallContext, Cursor, Error, ErrorCode, PageLimit, TenantId, WideInt};
+use plinth_core::{
+    CallContext, Cursor, Error, ErrorCode, PageLimit, SharedClock, TenantId, WideInt,
+};
 use plinth_store::definitions::DefinitionWatch;
 use plinth_store::{Definition, DefinitionKind, Definitions, Expected};
 use tokio_util::sync::CancellationToken;
 
 use super::CacheService;
 use super::life::LifeRules;
+use super::loads::LoaderRules;
+use crate::backend::Capability;
 use crate::error::CacheError;
 use crate::model::{
     Codec, Namespace, NamespaceInfo, NamespacePage, NamespaceSettings, Policy, Scope,
@@ -22,17 +26,23 @@ const DEFINED_PER_TENANT_MAX: u32 = 1_000;
 const LOAD_ROWS: u32 = 1_000;
 
 /// How a namespace treats what is stored in it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rules {
     pub(super) life: LifeRules,
     pub(super) policy: Policy,
     pub(super) codec: Codec,
+    /// Where values come from that are not there.
+    pub(super) loader: Option<Arc<LoaderRules>>,
 }
 
 impl Rules {
-    fn of(settings: &NamespaceSettings) -> Result<Self, Error> {
+    fn of(settings: &NamespaceSettings, clock: &SharedClock) -> Result<Self, Error> {
         let checked = settings.check()?;
+        let loader = settings.loader.clone().zip(settings.loader()?);
         Ok(Self {
+            loader: loader.map(|(settings, spec)| {
+                Arc::new(LoaderRules::new(settings, spec, Arc::clone(clock)))
+            }),
             life: LifeRules::of(&checked),
             policy: Policy {
                 quota: checked.quota,
@@ -41,11 +51,23 @@ impl Rules {
             codec: checked.codec,
         })
     }
+
+    /// Goes on with the loader of other rules, where it is the same: what is known of it, and who it works for, stays.
+    fn after(mut self, before: Option<&Self>) -> Self {
+        let before = before.and_then(|rules| rules.loader.as_ref());
+        if let (Some(before), Some(now)) = (before, &self.loader)
+            && before.settings == now.settings
+        {
+            self.loader = Some(Arc::clone(before));
+        }
+        self
+    }
 }
 
 /// The rules of every namespace that has some.
 pub(super) struct Namespaces {
     definitions: Arc<dyn Definitions>,
+    clock: SharedClock,
     table: RwLock<Table>,
 }
 
@@ -57,9 +79,10 @@ struct Table {
 }
 
 impl Namespaces {
-    pub(super) fn new(definitions: Arc<dyn Definitions>) -> Self {
+    pub(super) fn new(definitions: Arc<dyn Definitions>, clock: SharedClock) -> Self {
         Self {
             definitions,
+            clock,
             table: RwLock::default(),
         }
     }
@@ -70,11 +93,22 @@ impl Namespaces {
         if table.rules.is_empty() {
             return Rules::default();
         }
-        table.rules.get(scope).copied().unwrap_or_default()
+        table.rules.get(scope).cloned().unwrap_or_default()
+    }
+
+    /// The namespaces whose loader is asked by the clock, and how often, in milliseconds.
+    pub(super) fn scheduled(&self) -> Vec<(Scope, Rules, u64)> {
+        let table = self.table.read();
+        let scheduled = table.rules.iter().filter_map(|(scope, rules)| {
+            let every_ms = rules.loader.as_ref()?.spec.refresh_every_ms?;
+            Some((scope.clone(), rules.clone(), every_ms))
+        });
+        scheduled.collect()
     }
 
     fn install(&self, scope: Scope, rules: Rules) {
         let mut table = self.table.write();
+        let rules = rules.after(table.rules.get(&scope));
         table.rules.insert(scope, rules);
         table.changes += 1;
     }
@@ -92,7 +126,12 @@ impl Namespaces {
             let rules = self.read_all().await?;
             let mut table = self.table.write();
             if table.changes == before {
-                table.rules = rules;
+                let known = std::mem::take(&mut table.rules);
+                let rules = rules.into_iter().map(|(scope, rules)| {
+                    let rules = rules.after(known.get(&scope));
+                    (scope, rules)
+                });
+                table.rules = rules.collect();
                 return Ok(());
             }
         }
@@ -112,7 +151,7 @@ impl Namespaces {
             };
             after = Some((tenant.clone(), last.name.clone()));
             for (tenant, definition) in page {
-                match read(&definition) {
+                match read(&definition, &self.clock) {
                     Ok((namespace, known)) => {
                         rules.insert(Scope { tenant, namespace }, known);
                     }
@@ -127,11 +166,27 @@ impl Namespaces {
     }
 }
 
-fn read(definition: &Definition) -> Result<(Namespace, Rules), Error> {
+fn read(definition: &Definition, clock: &SharedClock) -> Result<(Namespace, Rules), Error> {
     let namespace = Namespace::parse(&definition.name)?;
     let settings: NamespaceSettings =
         serde_json::from_value(definition.document.clone()).map_err(Error::internal)?;
-    Ok((namespace, Rules::of(&settings)?))
+    Ok((namespace, Rules::of(&settings, clock)?))
+}
+
+/// Takes over the secret that stands for the same URL, where none is told.
+fn keep_secret(settings: &mut NamespaceSettings, before: &Definition) {
+    let Some(loader) = &mut settings.loader else {
+        return;
+    };
+    let before: Option<NamespaceSettings> = serde_json::from_value(before.document.clone()).ok();
+    let before = before.and_then(|settings| settings.loader);
+    if let Some(before) = before
+        && loader.secret.is_none()
+        && loader.url.is_some()
+        && before.url == loader.url
+    {
+        loader.secret = before.secret;
+    }
 }
 
 /// Names the field of a version that did not stand.
@@ -142,9 +197,15 @@ fn named(error: Error) -> Error {
     error
 }
 
+/// The settings as a caller may see them: without the secret.
 fn info(definition: Definition) -> Result<NamespaceInfo, Error> {
+    let mut settings: NamespaceSettings =
+        serde_json::from_value(definition.document).map_err(Error::internal)?;
+    if let Some(loader) = &mut settings.loader {
+        loader.secret = None;
+    }
     Ok(NamespaceInfo {
-        settings: serde_json::from_value(definition.document).map_err(Error::internal)?,
+        settings,
         namespace_name: definition.name,
         version: WideInt(definition.version),
         created_at_ms: definition.created_at.0,
@@ -156,15 +217,15 @@ impl CacheService {
     /// Defines a namespace, or changes its definition; values that are there keep their lives. `if_version` names the
     /// version that must stand, 0 for none.
     ///
-    /// Errors: 1001 naming the field; 1006 where `if_version` does not hold; 1008 where the tenant has as many as it may.
+    /// Errors: 1001 naming the field; 1003 where the caller may not read the loader's database; 1006 where `if_version` does
+    /// not hold; 1008 where the tenant has as many as it may; 2011 where the loader's address may not be called.
     pub async fn define_namespace(
         &self,
         context: &CallContext,
         namespace: Namespace,
-        settings: NamespaceSettings,
+        mut settings: NamespaceSettings,
         if_version: Option<i64>,
     ) -> Result<NamespaceInfo, CacheError> {
-        let rules = Rules::of(&settings)?;
         let expected = match if_version {
             None => Expected::Any,
             Some(0) => Expected::Absent,
@@ -173,8 +234,18 @@ impl CacheService {
         let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
         let definitions = &self.namespaces.definitions;
         let name = namespace.as_str();
-        if definitions.get(kind, tenant, name).await?.is_none() {
-            self.check_room(tenant).await?;
+        match definitions.get(kind, tenant, name).await? {
+            None => self.check_room(tenant).await?,
+            Some(before) => keep_secret(&mut settings, &before),
+        }
+        let rules = Rules::of(&settings, &self.clock)?;
+        if let Some(loader) = &rules.loader {
+            self.require(Capability::Leases)?;
+            let (source, params) = (&loader.spec.source, loader.spec.params.len());
+            let checked = self.loads.loader.check(&context.caller, source, params);
+            checked
+                .await
+                .map_err(|error| error.in_field("settings.loader"))?;
         }
         let document = serde_json::to_value(&settings).map_err(Error::internal)?;
         let stored = definitions

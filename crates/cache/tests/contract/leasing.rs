@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plinth_cache::CacheError;
 use plinth_cache::model::{
-    Changed, Condition, Content, Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeasedRead, Life,
-    Put, Read, Space,
+    Changed, Condition, Content, Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeaseWhen,
+    LeasedRead, Life, Put, Read, Space,
 };
 use plinth_core::{Error, ErrorCode};
 
@@ -18,7 +18,10 @@ const LONG: Duration = Duration::from_secs(60);
 
 async fn ask(rig: &Rig, space: &Space) -> LeasedRead {
     let lease = LeaseMs::parse(Some(1_000)).expect("a time");
-    let reply = rig.backend.get_or_lease(space, &KEY, lease).await;
+    let reply = rig
+        .backend
+        .get_or_lease(space, &KEY, lease, LeaseWhen::Needed)
+        .await;
     reply.expect("answers").answer
 }
 
@@ -228,7 +231,11 @@ async fn open_leases_are_limited() {
     let mut refused = None;
     for index in 0..=100_000 {
         let key = key(&format!("k{index}"));
-        if let Err(error) = rig.backend.get_or_lease(&space, &key, lease).await {
+        if let Err(error) = rig
+            .backend
+            .get_or_lease(&space, &key, lease, LeaseWhen::Needed)
+            .await
+        {
             refused = Some((index, error));
         }
     }

@@ -232,6 +232,17 @@ pub struct CacheRead {
     pub ttl_ms: Option<i64>,
     /// The answer comes from a layer that stands in for a backend that is away.
     pub degraded: bool,
+    /// Why the value was not loaded, in a batch whose namespace has a loader.
+    pub failure: Option<LoadFailure>,
+}
+
+/// Why a value was not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadFailure {
+    /// The number of the error.
+    pub code: u16,
+    /// What went wrong.
+    pub message: String,
 }
 
 /// What a read found that is ready to fill the key.
@@ -317,4 +328,16 @@ pub struct CacheStats {
     /// Of the misses, those of which it was known that there is no value.
     #[serde(default)]
     pub negative_hits: i64,
+    /// How often the loader was asked.
+    #[serde(default)]
+    pub loads: i64,
+    /// How often it failed.
+    #[serde(default)]
+    pub load_errors: i64,
+    /// How long it took in all, in microseconds.
+    #[serde(default)]
+    pub load_us_total: i64,
+    /// How long it took at most, in microseconds.
+    #[serde(default)]
+    pub load_us_max: i64,
 }

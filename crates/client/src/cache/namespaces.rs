@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::CacheClient;
 use super::wire::{DeletedBody, text, text_option};
+use super::{CacheClient, LoaderSettings};
 use crate::error::Result;
 use crate::retry::Repeat;
 use crate::transport::Transport;
@@ -42,6 +42,9 @@ pub struct NamespaceSettings {
     /// How long values are kept: `none` or `zstd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
+    /// Where values come from that are not there; needs `default_ttl_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderSettings>,
 }
 
 /// A namespace with its definition.
@@ -81,6 +84,7 @@ impl From<&NamespaceSettings> for idl::CacheNamespaceSettings {
             keys_max: settings.keys_max,
             bytes_max: settings.bytes_max,
             codec: text_option(settings.codec.as_deref()),
+            loader: settings.loader.as_ref().map(Into::into),
         }
     }
 }
@@ -100,6 +104,7 @@ impl From<idl::CacheNamespace> for NamespaceInfo {
                 keys_max: settings.keys_max,
                 bytes_max: settings.bytes_max,
                 codec: settings.codec.map(|codec| codec.to_string()),
+                loader: settings.loader.map(Into::into),
             },
             version: info.version,
             created_at_ms: info.created_at_ms,

@@ -10,7 +10,8 @@ use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    CacheLease, CacheRead, CacheStats, CacheValue, ItemResult, ScanItem, ScanPage, SetItem, Stored,
+    CacheLease, CacheRead, CacheStats, CacheValue, ItemResult, LoadFailure, ScanItem, ScanPage,
+    SetItem, Stored,
 };
 use crate::error::{ClientError, Result};
 
@@ -87,6 +88,8 @@ pub(super) struct ItemBody {
     tags: Option<Vec<String>>,
     #[serde(default)]
     known_absent: bool,
+    code: Option<u16>,
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +176,7 @@ struct ReadParts {
     tags: Vec<String>,
     known_absent: bool,
     degraded: bool,
+    failure: Option<LoadFailure>,
 }
 
 impl ReadParts {
@@ -183,6 +187,7 @@ impl ReadParts {
             known_absent: self.known_absent,
             ttl_ms: self.ttl_ms,
             degraded: self.degraded,
+            failure: self.failure,
         };
         if !self.found {
             return Ok(read);
@@ -230,6 +235,7 @@ pub(super) fn read_reply(reply: idl::CacheGetResponse) -> Result<CacheRead> {
         tags: texts(reply.tags),
         known_absent: reply.known_absent.unwrap_or(false),
         degraded: reply.degraded.unwrap_or(false),
+        failure: None,
     };
     parts.into_read()
 }
@@ -247,6 +253,13 @@ pub(super) fn read_item(item: idl::CacheItem, degraded: Option<bool>) -> Result<
         tags: texts(item.tags),
         known_absent: item.known_absent.unwrap_or(false),
         degraded: degraded.unwrap_or(false),
+        failure: item.code.map(|code| LoadFailure {
+            code: u16::try_from(code).unwrap_or(u16::MAX),
+            message: item
+                .message
+                .map(|text| text.to_string())
+                .unwrap_or_default(),
+        }),
     };
     parts.into_read()
 }
@@ -272,6 +285,7 @@ pub(super) fn read_headers(headers: &HeaderMap, body: Bytes) -> Result<CacheRead
         tags: text(TAGS).map_or_else(Vec::new, |tags| tags.split(',').map(tag).collect()),
         known_absent: false,
         degraded: text("plinth-degraded") == Some("true"),
+        failure: None,
     };
     parts.into_read()
 }
@@ -284,6 +298,7 @@ pub(super) fn read_absent(error: &ClientError) -> CacheRead {
         known_absent: says("known_absent"),
         ttl_ms: error.details.get("ttl_ms").and_then(|ttl| ttl.parse().ok()),
         degraded: says("degraded"),
+        failure: None,
     }
 }
 
@@ -363,6 +378,10 @@ impl ItemBody {
             tags: self.tags.unwrap_or_default(),
             known_absent: self.known_absent,
             degraded,
+            failure: self.code.map(|code| LoadFailure {
+                code,
+                message: self.message.unwrap_or_default(),
+            }),
         };
         parts.into_read()
     }
@@ -423,6 +442,10 @@ impl From<idl::CacheStatsResponse> for CacheStats {
             backend: reply.backend.to_string(),
             stale_hits: reply.stale_hits.unwrap_or(0),
             negative_hits: reply.negative_hits.unwrap_or(0),
+            loads: reply.loads.unwrap_or(0),
+            load_errors: reply.load_errors.unwrap_or(0),
+            load_us_total: reply.load_us_total.unwrap_or(0),
+            load_us_max: reply.load_us_max.unwrap_or(0),
         }
     }
 }

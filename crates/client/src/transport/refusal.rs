@@ -41,6 +41,8 @@ refusals! {
     CouponServiceCacheGetNamespaceException
     CouponServiceCacheListNamespacesException
     CouponServiceCacheDeleteNamespaceException
+    CouponServiceCacheRefreshException
+    CouponServiceCachePreloadException
     CouponServiceCacheStatsException
     CouponServiceQueuePublishException
     CouponServiceQueuePublishBatchException

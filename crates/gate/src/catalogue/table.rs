@@ -110,6 +110,10 @@ catalogue! {
         "Lists the namespaces that have a definition.";
     ADMIN CACHE_DELETE_NAMESPACE "cache.delete_namespace" "cache" "CacheDeleteNamespace" "DELETE" "/v1/cache/{namespace}/definition"
         "Removes the definition of a namespace; its values stay.";
+    WRITE CACHE_REFRESH "cache.refresh" "cache" "CacheRefresh" "POST" "/v1/cache/{namespace}/refresh"
+        "Loads keys anew, whatever stands under them.";
+    WRITE CACHE_PRELOAD "cache.preload" "cache" "CachePreload" "POST" "/v1/cache/{namespace}/preload"
+        "Loads the keys under which nothing fresh stands.";
     READ CACHE_STATS "cache.stats" "cache" "CacheStats" "GET" "/v1/cache/{namespace}/stats"
         "Statistics of a namespace.";
     WRITE_ONCE QUEUE_PUBLISH "queue.publish" "queue" "QueuePublish" "POST" "/v1/queue/publish"

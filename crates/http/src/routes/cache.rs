@@ -20,14 +20,17 @@ use crate::services::Services;
 
 mod body;
 mod changes;
+mod loading;
 mod namespaces;
+mod stats;
 mod tags;
 mod whole;
 
 use self::body::{
-    CacheBatchDeleteBody, CacheBatchSetBody, CacheDeleteItem, CacheDeleted, CacheExpireBody,
-    CacheFence, CacheItemResults, CacheItems, CacheKeysBody, CachePresence, CacheStats,
-    CacheStored, FenceQuery, SetQuery, delete_condition, item, item_results, put, set_condition,
+    CacheBatchDeleteBody, CacheBatchGetBody, CacheBatchSetBody, CacheDeleteItem, CacheDeleted,
+    CacheExpireBody, CacheFence, CacheItemResults, CacheItems, CacheKeysBody, CachePresence,
+    CacheStored, FenceQuery, GetQuery, SetQuery, delete_condition, item_read, item_results, put,
+    set_condition,
 };
 use self::tags::{ApiTags, TAGS, tags_header};
 
@@ -50,9 +53,10 @@ pub(crate) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(batch_get))
         .routes(routes!(batch_delete))
         .routes(routes!(exists))
-        .routes(routes!(stats))
         .merge(changes::router())
+        .merge(loading::router())
         .merge(namespaces::router())
+        .merge(stats::router())
         .merge(whole::router())
 }
 
@@ -106,12 +110,14 @@ async fn set(
     Ok(ApiJson(stored.into()))
 }
 
-/// Reads a value: the body is the value, `ETag` its version, `Plinth-Ttl-Ms` the milliseconds it has left.
+/// Reads a value: the body is the value, `ETag` its version, `Plinth-Ttl-Ms` the milliseconds it has left. Where it is absent
+/// and the namespace has a loader, it is loaded.
 #[utoipa::path(
     get, path = "/v1/cache/{namespace}/entries/{key}", operation_id = "cache.get",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("key" = String, Path, description = "The key, percent-encoded"),
+        GetQuery,
     ),
     responses(
         (status = 200, description = "The value.", body = Vec<u8>, content_type = "application/octet-stream",
@@ -129,12 +135,17 @@ async fn get(
     State(services): State<Services>,
     session: ApiSession,
     ApiPath((namespace, key)): ApiPath<(String, String)>,
+    ApiQuery(query): ApiQuery<GetQuery>,
 ) -> ApiResult<impl IntoResponse> {
     let target = target(&namespace);
     let cache = &services.cache;
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
-        cache.get(&context, namespace, &Key::parse(&key)?).await
+        let key = Key::parse(&key)?;
+        match query.load {
+            Some(false) => cache.get_stored(&context, namespace, &key).await,
+            Some(true) | None => cache.get(&context, namespace, &key).await,
+        }
     };
     let reply = services
         .gate
@@ -338,29 +349,32 @@ async fn batch_delete(
     Ok(ApiJson(item_results(results)))
 }
 
-/// Reads many values at one instant.
+/// Reads many values at one instant. Where the namespace has a loader, those that are absent are loaded, each alone.
 #[utoipa::path(
     post, path = "/v1/cache/{namespace}/batch-get", operation_id = "cache.batch_get",
     params(("namespace" = String, Path, description = "Name of the namespace")),
-    request_body = CacheKeysBody,
+    request_body = CacheBatchGetBody,
     responses((status = 200, description = "The values.", body = CacheItems)),
 )]
 async fn batch_get(
     State(services): State<Services>,
     session: ApiSession,
     ApiPath(namespace): ApiPath<String>,
-    ApiJson(body): ApiJson<CacheKeysBody>,
+    ApiJson(body): ApiJson<CacheBatchGetBody>,
 ) -> ApiResult<ApiJson<CacheItems>> {
     let target = target(&namespace);
     let cache = &services.cache;
     let call = |context| async move {
         let namespace = Namespace::parse(&namespace)?;
         let keys = parse_keys(&body.keys)?;
-        let reply = cache.batch_get(&context, namespace, &keys).await?;
+        let reply = match body.load {
+            Some(false) => cache.batch_get_stored(&context, namespace, &keys).await?,
+            Some(true) | None => cache.batch_get(&context, namespace, &keys).await?,
+        };
         let degraded = degraded(&reply);
         let items = body.keys.into_iter().zip(reply.answer);
         Ok::<_, CacheError>(CacheItems {
-            items: items.map(|(key, read)| item(key, read)).collect(),
+            items: items.map(|(key, read)| item_read(key, read)).collect(),
             degraded,
         })
     };
@@ -398,25 +412,4 @@ async fn exists(
         .call(&session, &ops::CACHE_EXISTS, target, call)
         .await?;
     Ok(ApiJson(CachePresence { present }))
-}
-
-/// The statistics of a namespace.
-#[utoipa::path(
-    get, path = "/v1/cache/{namespace}/stats", operation_id = "cache.stats",
-    params(("namespace" = String, Path, description = "Name of the namespace")),
-    responses((status = 200, description = "The statistics.", body = CacheStats)),
-)]
-async fn stats(
-    State(services): State<Services>,
-    session: ApiSession,
-    ApiPath(namespace): ApiPath<String>,
-) -> ApiResult<ApiJson<CacheStats>> {
-    let target = target(&namespace);
-    let cache = &services.cache;
-    let call = |context| async move { cache.stats(&context, Namespace::parse(&namespace)?).await };
-    let stats = services
-        .gate
-        .call(&session, &ops::CACHE_STATS, target, call)
-        .await?;
-    Ok(ApiJson(CacheStats::new(&stats, cache.backend_name())))
 }

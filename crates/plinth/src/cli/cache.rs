@@ -2,14 +2,17 @@
 
 mod arguments;
 mod changes;
+mod loading;
 mod namespaces;
 mod present;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use plinth_client::CacheClient;
 use serde_json::json;
 
 use self::changes::ChangeCommand;
+use self::loading::LoadCommand;
 use self::namespaces::NamespaceCommand;
 use self::present::{as_json, leased_json, leased_text, page_table, reads_table, stats_table};
 use super::{Context, Output, Table};
@@ -25,6 +28,9 @@ pub(crate) enum CacheCommand {
         namespace: String,
         /// Key
         key: String,
+        /// Only what is stored: a loader is not asked
+        #[arg(long)]
+        stored_only: bool,
     },
     /// Print many values
     BatchGet {
@@ -33,7 +39,12 @@ pub(crate) enum CacheCommand {
         /// Keys
         #[arg(required = true)]
         keys: Vec<String>,
+        /// Only what is stored: a loader is not asked
+        #[arg(long)]
+        stored_only: bool,
     },
+    #[command(flatten)]
+    Load(LoadCommand),
     /// Tell which keys are present
     Exists {
         /// Namespace
@@ -94,11 +105,21 @@ impl CacheCommand {
         let output = context.output;
         match self {
             Self::Change(change) => change.run(cache, output).await,
-            Self::Get { namespace, key } => {
-                let read = cache.read(&namespace, &key).await?;
+            Self::Load(load) => load.run(cache, output).await,
+            Self::Get {
+                namespace,
+                key,
+                stored_only,
+            } => {
+                let read = reading(cache, stored_only).read(&namespace, &key).await?;
                 print_read(output, &namespace, &key, &read)
             }
-            Self::BatchGet { namespace, keys } => {
+            Self::BatchGet {
+                namespace,
+                keys,
+                stored_only,
+            } => {
+                let cache = reading(cache, stored_only);
                 let reads = cache.batch_read(&namespace, &names(&keys)).await?;
                 let rows = keys.iter().zip(&reads);
                 let rows: Vec<_> = rows.map(|(key, read)| as_json(key, read)).collect();
@@ -156,6 +177,14 @@ impl CacheCommand {
                 output.show(&stats, stats_table)
             }
         }
+    }
+}
+
+fn reading(cache: CacheClient<'_>, stored_only: bool) -> CacheClient<'_> {
+    if stored_only {
+        cache.without_loading()
+    } else {
+        cache
     }
 }
 

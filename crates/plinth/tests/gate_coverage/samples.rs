@@ -54,7 +54,7 @@ fn cache(method: &str) -> Value {
         "expire" => json!({ "key": "k", "ttl_ms": 60_000 }),
         "batch_set" => json!({ "items": [{ "key": "k", "value": "v" }] }),
         "batch_delete" => json!({ "items": [{ "key": "k" }] }),
-        "batch_get" | "exists" => json!({ "keys": ["k"] }),
+        "batch_get" | "exists" | "refresh" | "preload" => json!({ "keys": ["k"] }),
         "get_and_touch" | "get_or_lease" => json!({ "key": "k" }),
         "increment" => json!({ "key": "n", "initial": 0 }),
         "append" => json!({ "key": "log", "value": "v" }),

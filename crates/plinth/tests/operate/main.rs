@@ -11,6 +11,7 @@
 mod bench;
 mod doctor;
 mod health;
+mod loaders;
 mod lock_run;
 mod log_levels;
 mod recovery;

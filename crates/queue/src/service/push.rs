@@ -307,6 +307,7 @@ mod tests {
                 retry_after_ms,
                 body: Bytes::new(),
                 is_cut: false,
+                content_type: None,
             })
         };
         let after = |verdict| match verdict {

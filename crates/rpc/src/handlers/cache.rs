@@ -2,8 +2,8 @@
 
 use plinth_cache::ItemResults;
 use plinth_cache::model::{
-    Atomicity, Expiry, ExpiryFields, ItemFields, Key, Namespace, PutFields, Read, ReadFields,
-    degraded, delete_item, each_item, parse_keys,
+    Atomicity, Expiry, ExpiryFields, ItemFields, ItemRead, Key, Namespace, PutFields, Read,
+    ReadFields, degraded, delete_item, each_item, parse_keys,
 };
 use plinth_core::{Fence, Resource, Result};
 use plinth_gate::catalogue::ops;
@@ -15,10 +15,12 @@ use super::convert::{outward, text, text_list};
 use crate::services::Services;
 
 mod changes;
+mod loading;
 mod namespaces;
 mod whole;
 
 pub(crate) use self::changes::{append, get_and_touch, increment};
+pub(crate) use self::loading::{preload, refresh};
 pub(crate) use self::namespaces::{
     define_namespace, delete_namespace, get_namespace, list_namespaces,
 };
@@ -80,7 +82,10 @@ pub(crate) async fn get(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let key = Key::parse(&request.key)?;
-        services.cache.get(&context, namespace, &key).await
+        match request.load {
+            Some(false) => services.cache.get_stored(&context, namespace, &key).await,
+            Some(true) | None => services.cache.get(&context, namespace, &key).await,
+        }
     };
     let reply = services
         .gate
@@ -168,7 +173,11 @@ pub(crate) async fn batch_get(
     let call = |context| async move {
         let namespace = Namespace::parse(&request.namespace_name)?;
         let keys = parse_keys(&request.keys)?;
-        services.cache.batch_get(&context, namespace, &keys).await
+        let cache = &services.cache;
+        match request.load {
+            Some(false) => cache.batch_get_stored(&context, namespace, &keys).await,
+            Some(true) | None => cache.batch_get(&context, namespace, &keys).await,
+        }
     };
     let reply = services
         .gate
@@ -177,7 +186,7 @@ pub(crate) async fn batch_get(
     let degraded = degraded(&reply);
     let items = keys.into_iter().zip(reply.answer);
     Ok(CacheBatchGetResponse {
-        items: items.map(|(key, read)| item(key, read)).collect(),
+        items: items.map(|(key, read)| item_read(key, read)).collect(),
         degraded,
         ..Default::default()
     })
@@ -292,6 +301,10 @@ pub(crate) async fn stats(
         backend: services.cache.backend_name().into(),
         stale_hits: Some(outward(stats.stale_hits)),
         negative_hits: Some(outward(stats.negative_hits)),
+        loads: Some(outward(stats.loads.loads)),
+        load_errors: Some(outward(stats.loads.errors)),
+        load_us_total: Some(outward(stats.loads.total_us)),
+        load_us_max: Some(outward(stats.loads.max_us)),
         base_resp: None,
     })
 }
@@ -336,6 +349,17 @@ fn item(key: faststr::FastStr, read: Read) -> CacheItem {
         flags: fields.flags,
         tags: fields.tags.map(tags),
         known_absent: fields.known_absent,
+        code: None,
+        message: None,
+    }
+}
+
+fn item_read(key: faststr::FastStr, answer: ItemRead) -> CacheItem {
+    let (code, message) = answer.failure_fields();
+    CacheItem {
+        code: code.map(i32::from),
+        message: message.map(Into::into),
+        ..item(key, answer.read)
     }
 }
 

@@ -130,6 +130,8 @@ const ROWS: [Row; 6] = [
             "cache.invalidate_tags",
             "cache.get_or_lease",
             "cache.release_lease",
+            "cache.refresh",
+            "cache.preload",
             "cache.get_namespace",
             "cache.list_namespaces",
             "cache.stats",

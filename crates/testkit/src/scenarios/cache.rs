@@ -10,6 +10,7 @@ use super::{Log, Rig, Scenario, refused};
 mod changing;
 mod defining;
 mod leasing;
+mod loading;
 
 /// The scenarios of the cache.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -17,6 +18,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios.extend(changing::scenarios());
     scenarios.extend(leasing::scenarios());
     scenarios.extend(defining::scenarios());
+    scenarios.extend(loading::scenarios());
     scenarios
 }
 

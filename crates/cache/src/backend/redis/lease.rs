@@ -10,7 +10,7 @@ use super::look::judged;
 use super::{RedisCache, scripts};
 use crate::backend::Looking;
 use crate::error::CacheError;
-use crate::model::{Freshness, Key, LeaseMs, LeaseState, LeaseToken, LeasedRead, Read};
+use crate::model::{Freshness, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen, LeasedRead, Read};
 
 /// The first pause between two looks at a lease, in milliseconds; doubles with each.
 const LOOK_EVERY_MS_MIN: u64 = 5;
@@ -23,25 +23,32 @@ impl RedisCache {
         area: &Area,
         key: &Key,
         lease: LeaseMs,
+        when: LeaseWhen,
     ) -> Result<LeasedRead, CacheError> {
-        // Most callers find a fresh value, which a server that takes no writes can still tell.
-        let seen = self
-            .look(area, std::slice::from_ref(key), Looking::Reading)
-            .await?
-            .pop();
-        let needed = match &seen {
-            Some(Read::Found(found)) => found.freshness() == Freshness::Stale,
-            Some(Read::KnownAbsent(_)) => false,
-            Some(Read::Absent) | None => true,
-        };
-        if !needed {
-            return Ok(LeasedRead {
-                read: seen.unwrap_or(Read::Absent),
-                lease: LeaseState::NotNeeded,
-            });
+        if when == LeaseWhen::Needed {
+            // Most callers find a fresh value, which a server that takes no writes can still tell.
+            let seen = self
+                .look(area, std::slice::from_ref(key), Looking::Reading)
+                .await?
+                .pop();
+            let needed = match &seen {
+                Some(Read::Found(found)) => found.freshness() == Freshness::Stale,
+                Some(Read::KnownAbsent(_)) => false,
+                Some(Read::Absent) | None => true,
+            };
+            if !needed {
+                return Ok(LeasedRead {
+                    read: seen.unwrap_or(Read::Absent),
+                    lease: LeaseState::NotNeeded,
+                });
+            }
         }
         let lease_ms = lease.get().to_string();
-        let args = [key.as_str().as_bytes(), lease_ms.as_bytes()];
+        let always: &[u8] = match when {
+            LeaseWhen::Needed => b"0",
+            LeaseWhen::Always => b"1",
+        };
+        let args = [key.as_str().as_bytes(), lease_ms.as_bytes(), always];
         let answer = self
             .eval(area, &scripts::LEASE, Kind::Writes, &args)
             .await?;

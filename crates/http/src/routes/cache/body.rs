@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use plinth_cache::ItemResults;
 use plinth_cache::model::{
-    Change, Condition, Expiry, ExpiryFields, ItemFields, PutFields, Read, ReadFields, Stats, Stored,
+    Change, Condition, Expiry, ExpiryFields, ItemFields, ItemRead, PutFields, Read, ReadFields,
+    Stored,
 };
 use plinth_core::{Error, Fence, Result, WideInt};
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,15 @@ impl CacheFence {
             .map(|fence| Fence::parse(&fence.name, fence.token.0))
             .transpose()
     }
+}
+
+/// How to read a value.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GetQuery {
+    /// False: only what is stored, nothing is loaded.
+    pub(super) load: Option<bool>,
 }
 
 /// Which definitions to list.
@@ -279,6 +289,16 @@ pub(super) struct CacheBatchDeleteBody {
     pub(super) fence: Option<CacheFence>,
 }
 
+/// Keys to read.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CacheBatchGetBody {
+    /// 1 to 1,000 keys.
+    pub(super) keys: Vec<String>,
+    /// False: only what is stored, nothing is loaded.
+    pub(super) load: Option<bool>,
+}
+
 /// Keys to look at.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -322,6 +342,12 @@ pub(super) struct CacheItem {
     /// True: it is known that there is no value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) known_absent: Option<bool>,
+    /// The value had to be loaded and could not be: the number of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<u16>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
 }
 
 /// The values, in the order of the request.
@@ -339,57 +365,6 @@ pub(super) struct CacheItems {
 pub(super) struct CachePresence {
     /// One for each key.
     pub(super) present: Vec<bool>,
-}
-
-/// Numbers of a namespace since the start of the instance.
-#[derive(Serialize, ToSchema)]
-pub(super) struct CacheStats {
-    /// Reads that found a live value.
-    pub(super) hits: u64,
-    /// Reads that found none.
-    pub(super) misses: u64,
-    /// hits ÷ (hits + misses); 0 where nothing was read.
-    pub(super) hit_rate: f64,
-    /// Values stored.
-    pub(super) sets: u64,
-    /// Entries deleted by callers.
-    pub(super) deletes: u64,
-    /// Entries removed because their time had come.
-    pub(super) expired: u64,
-    /// Entries removed to stay inside the memory bound.
-    pub(super) evicted: u64,
-    /// Entries held now.
-    pub(super) keys: u64,
-    /// Bytes of keys, values and bookkeeping held now.
-    pub(super) bytes: u64,
-    /// The memory bound that all namespaces share, in bytes.
-    pub(super) bytes_max: u64,
-    /// Which backend holds the values: `memory`.
-    pub(super) backend: &'static str,
-    /// Of the hits, those whose value was stale.
-    pub(super) stale_hits: u64,
-    /// Of the misses, those of which it was known that there is no value.
-    pub(super) negative_hits: u64,
-}
-
-impl CacheStats {
-    pub(super) fn new(stats: &Stats, backend: &'static str) -> Self {
-        Self {
-            hits: stats.hits,
-            misses: stats.misses,
-            hit_rate: stats.hit_rate(),
-            sets: stats.sets,
-            deletes: stats.deletes,
-            expired: stats.held.expired,
-            evicted: stats.held.evicted,
-            keys: stats.held.keys,
-            bytes: stats.held.bytes,
-            bytes_max: stats.held.bytes_max.unwrap_or(0),
-            backend,
-            stale_hits: stats.stale_hits,
-            negative_hits: stats.negative_hits,
-        }
-    }
 }
 
 pub(super) fn set_condition(conditions: Conditions) -> Result<Condition> {
@@ -459,6 +434,17 @@ pub(super) fn item(key: String, read: Read) -> CacheItem {
         flags: fields.flags,
         tags: fields.tags,
         known_absent: fields.known_absent,
+        code: None,
+        message: None,
+    }
+}
+
+pub(super) fn item_read(key: String, answer: ItemRead) -> CacheItem {
+    let (code, message) = answer.failure_fields();
+    CacheItem {
+        code,
+        message,
+        ..item(key, answer.read)
     }
 }
 

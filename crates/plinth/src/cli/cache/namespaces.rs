@@ -1,10 +1,11 @@
 //! `plinth cache namespace …`
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use plinth_client::{CacheClient, NamespaceInfo, NamespaceSettings};
+use plinth_client::{CacheClient, LoaderSettings, NamespaceInfo, NamespaceSettings};
 use serde_json::json;
 
+use crate::cli::exit::Usage;
 use crate::cli::{Output, Table};
 
 /// How the values of namespaces live
@@ -74,11 +75,37 @@ pub(crate) struct SettingsArguments {
     /// How values of at least 1,024 bytes are kept: none or zstd
     #[arg(long)]
     codec: Option<String>,
+    /// Where values come from that are not there, as JSON in the words of the HTTP interface, or @FILE that holds it:
+    /// {"kind":"sql","database":"shop","sql":"SELECT status FROM orders WHERE no = ?"}
+    #[arg(long, value_name = "JSON")]
+    loader: Option<String>,
+}
+
+impl SettingsArguments {
+    fn settings(self) -> Result<NamespaceSettings> {
+        let loader = self.loader.as_deref().map(loader).transpose()?;
+        Ok(NamespaceSettings {
+            loader,
+            ..NamespaceSettings::from(self)
+        })
+    }
+}
+
+/// A loader as it was named. Errors: the file cannot be read, or it is not the JSON of a loader.
+fn loader(text: &str) -> Result<LoaderSettings> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?
+        }
+        None => text.to_owned(),
+    };
+    serde_json::from_str(&text).map_err(|error| Usage(format!("--loader: {error}")).into())
 }
 
 impl From<SettingsArguments> for NamespaceSettings {
     fn from(arguments: SettingsArguments) -> Self {
         Self {
+            loader: None,
             default_ttl_ms: arguments.default_ttl_ms,
             default_sliding_ms: arguments.default_sliding_ms,
             sliding_max_ms: arguments.sliding_max_ms,
@@ -100,7 +127,7 @@ impl NamespaceCommand {
                 settings,
                 if_version,
             } => {
-                let settings = settings.into();
+                let settings = settings.settings()?;
                 let info = cache
                     .define_namespace(&namespace, &settings, if_version)
                     .await?;

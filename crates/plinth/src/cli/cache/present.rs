@@ -29,10 +29,21 @@ pub(super) fn stats_table(stats: &CacheStats) -> Table {
         ("deletes", stats.deletes.to_string()),
         ("expired", stats.expired.to_string()),
         ("evicted", stats.evicted.to_string()),
+        ("loads", stats.loads.to_string()),
+        ("load errors", stats.load_errors.to_string()),
+        ("load time", load_time(stats)),
     ] {
         table.row([what.to_owned(), value]);
     }
     table
+}
+
+/// How long the loader takes, on average and at most.
+fn load_time(stats: &CacheStats) -> String {
+    let Some(average_us) = stats.load_us_total.checked_div(stats.loads) else {
+        return "–".to_owned();
+    };
+    format!("{average_us} µs, at most {} µs", stats.load_us_max)
 }
 
 /// One read as a program sees it.
@@ -47,6 +58,10 @@ pub(super) fn as_json(key: &str, read: &CacheRead) -> Value {
     }
     if read.degraded {
         say("degraded", json!(true));
+    }
+    if let Some(failure) = &read.failure {
+        say("code", json!(failure.code));
+        say("message", json!(failure.message));
     }
     if let Some(found) = &read.value {
         say("version", json!(found.version.to_string()));

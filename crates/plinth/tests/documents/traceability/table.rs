@@ -58,6 +58,8 @@ pub(super) const TABLE: &[Criterion] = &[
             "cache.expire",
             "cache.clear",
             "cache.invalidate_tags",
+            "cache.refresh",
+            "cache.preload",
         ],
         &["crates/cache/tests/property_11_cache_expiry_precision.rs"],
     ),

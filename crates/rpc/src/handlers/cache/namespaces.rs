@@ -1,13 +1,13 @@
 //! What administrators say about namespaces.
 
-use plinth_cache::model::{Namespace, NamespaceInfo, NamespaceSettings};
+use plinth_cache::model::{LoaderSettings, Namespace, NamespaceInfo, NamespaceSettings};
 use plinth_core::{Resource, Result};
 use plinth_gate::catalogue::ops;
 use plinth_gate::{Session, Target};
 use plinth_idl::cache::*;
 
 use super::target;
-use crate::handlers::convert::text;
+use crate::handlers::convert::{text, text_list};
 use crate::services::Services;
 
 pub(crate) async fn define_namespace(
@@ -109,6 +109,50 @@ fn settings(settings: CacheNamespaceSettings) -> NamespaceSettings {
         keys_max: settings.keys_max,
         bytes_max: settings.bytes_max,
         codec: text(settings.codec),
+        loader: settings.loader.map(loader),
+    }
+}
+
+fn loader(loader: CacheLoaderSettings) -> LoaderSettings {
+    LoaderSettings {
+        kind: loader.kind.to_string(),
+        database: text(loader.database),
+        sql: text(loader.sql),
+        params: loader.params.map(text_list),
+        separator: text(loader.separator),
+        value: text(loader.value),
+        url: text(loader.url),
+        secret: text(loader.secret),
+        hard_timeout_ms: loader.hard_timeout_ms,
+        soft_timeout_ms: loader.soft_timeout_ms,
+        on_error: text(loader.on_error),
+        error_ttl_ms: loader.error_ttl_ms,
+        loads_max: loader.loads_max,
+        refresh_percent: loader.refresh_percent,
+        warm_up: loader.warm_up.map(text_list),
+        refresh_every_ms: loader.refresh_every_ms,
+    }
+}
+
+fn loader_shown(loader: LoaderSettings) -> CacheLoaderSettings {
+    let texts = |texts: Vec<String>| texts.into_iter().map(Into::into).collect();
+    CacheLoaderSettings {
+        kind: loader.kind.into(),
+        database: loader.database.map(Into::into),
+        sql: loader.sql.map(Into::into),
+        params: loader.params.map(texts),
+        separator: loader.separator.map(Into::into),
+        value: loader.value.map(Into::into),
+        url: loader.url.map(Into::into),
+        secret: None,
+        hard_timeout_ms: loader.hard_timeout_ms,
+        soft_timeout_ms: loader.soft_timeout_ms,
+        on_error: loader.on_error.map(Into::into),
+        error_ttl_ms: loader.error_ttl_ms,
+        loads_max: loader.loads_max,
+        refresh_percent: loader.refresh_percent,
+        warm_up: loader.warm_up.map(texts),
+        refresh_every_ms: loader.refresh_every_ms,
     }
 }
 
@@ -126,6 +170,7 @@ fn info(info: NamespaceInfo) -> CacheNamespace {
             keys_max: settings.keys_max,
             bytes_max: settings.bytes_max,
             codec: settings.codec.map(Into::into),
+            loader: settings.loader.map(loader_shown),
         },
         version: info.version.0,
         created_at_ms: info.created_at_ms,
