@@ -126,8 +126,9 @@ pub trait AuditIndex: Send + Sync + 'static {
         first: u64,
         leaves: Vec<Bytes>,
     ) -> Result<Option<IndexFault>, AuditError>;
-    /// Checks what no single row shows: rows that follow from no leaf, and the text index.
-    async fn check_whole(&self) -> Result<Option<IndexFault>, AuditError>;
+    /// Checks what no single row shows: rows that follow from no leaf, and the text index. Looks at one state of the index
+    /// and holds up nobody who writes. Errors: 1010 where the deadline passes.
+    async fn check_whole(&self, deadline: Deadline) -> Result<Option<IndexFault>, AuditError>;
     /// Lets go of what it holds open.
     async fn close(&self);
 }

@@ -4,6 +4,7 @@ pub(crate) mod check;
 mod rows;
 mod select;
 mod statistics;
+mod terms;
 mod text;
 
 use std::sync::Arc;
@@ -22,11 +23,12 @@ use crate::log::sequencer::{from_sql, to_sql};
 use crate::model::GetStatisticsReply;
 
 /// The schema of `index.db`. `standalone` is 0 for outcomes that complete an intent; `text` repeats what a filter's
-/// `text` looks into; `envelope` is the leaf.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "records",
-    sql: "
+/// `text` looks into; `envelope` is the leaf. `record_terms` stores nothing: it shows what the text index holds.
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "records",
+        sql: "
         CREATE TABLE records (
             idx INTEGER PRIMARY KEY,
             id TEXT NOT NULL,
@@ -70,7 +72,13 @@ const MIGRATIONS: &[Migration] = &[Migration {
             indexed INTEGER NOT NULL
         ) STRICT;
         INSERT INTO index_state VALUES (0, 0);",
-}];
+    },
+    Migration {
+        version: 2,
+        name: "terms of the text index",
+        sql: "CREATE VIRTUAL TABLE record_terms USING fts5vocab(record_text, instance);",
+    },
+];
 
 /// After how many steps of SQLite's machine a query looks at its deadline.
 const STEPS_PER_DEADLINE_CHECK: std::ffi::c_int = 20_000;
@@ -186,14 +194,14 @@ impl AuditIndex for SqliteIndex {
             .await
     }
 
-    async fn check_whole(&self) -> Result<Option<IndexFault>, AuditError> {
-        // On the writer, because FTS5's check is an INSERT by its form; it changes nothing.
-        self.engine
-            .write(|connection| match check::count_rows(connection)? {
-                None => check::check_text(connection),
+    async fn check_whole(&self, deadline: Deadline) -> Result<Option<IndexFault>, AuditError> {
+        self.read_until(deadline, move |connection| {
+            match check::count_rows(connection)? {
+                None => terms::check(connection, deadline),
                 fault => Ok(fault),
-            })
-            .await
+            }
+        })
+        .await
     }
 
     async fn close(&self) {

@@ -116,7 +116,12 @@ impl AuditService {
         if let Some(fault) = index_fault {
             return Err(Halt::Found(fault.into()));
         }
-        match self.index.check_whole().await.map_err(Halt::Failed)? {
+        match self
+            .index
+            .check_whole(context.deadline)
+            .await
+            .map_err(Halt::Failed)?
+        {
             Some(fault) => Err(Halt::Found(fault.into())),
             None => Ok(()),
         }

@@ -382,3 +382,25 @@ fn the_running_service_finds_an_edited_text_index() {
         ("index", "index.db record_text")
     );
 }
+
+#[test]
+fn a_verification_holds_up_nobody_who_writes_into_the_index() {
+    let copy = Copy::of(&fixture().whole);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let service = in_directory(copy.0.path()).await;
+        let verify = async || {
+            let context = support::context("shop");
+            let reply = service.verify(&context, Default::default()).await;
+            reply.expect("verifies").discrepancy
+        };
+        // By then everything is indexed, and whoever writes next has the index to itself.
+        assert_eq!(verify().await.map(|found| found.message), None);
+        let writing = rusqlite::Connection::open(copy.0.path().join("index.db"));
+        let writing = writing.expect("opens");
+        writing.execute_batch("BEGIN IMMEDIATE").expect("begins");
+        assert_eq!(verify().await.map(|found| found.message), None);
+        writing.execute_batch("ROLLBACK").expect("ends");
+        service.close().await;
+    });
+}

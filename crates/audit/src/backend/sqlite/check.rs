@@ -45,25 +45,6 @@ pub(crate) fn count_rows(connection: &Connection) -> Result<Option<IndexFault>, 
     }))
 }
 
-/// Has FTS5 compare its index with the rows' texts. Needs a connection that may write.
-pub(super) fn check_text(connection: &Connection) -> Result<Option<IndexFault>, AuditError> {
-    let checked = connection.execute(
-        "INSERT INTO record_text (record_text, rank) VALUES ('integrity-check', 1)",
-        [],
-    );
-    match checked {
-        Ok(_) => Ok(None),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-            Ok(Some(IndexFault {
-                leaf_index: None,
-                location: "index.db record_text".to_owned(),
-                message: "the text index does not agree with the rows".to_owned(),
-            }))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn location(index: i64) -> String {
     format!("index.db records row {index}")
 }
