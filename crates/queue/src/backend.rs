@@ -155,6 +155,9 @@ pub struct PeekPage {
     pub next: Option<i64>,
 }
 
+/// Is told the receipt of each delivery that ended because its message was deleted.
+pub type DeliveryEnded = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What keeps messages. "Done" means durable by the backend's own definition.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
@@ -165,11 +168,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Notes durably that a queue is about to be deleted, so that a crash in the middle does not leave its messages.
     async fn condemn_queue(&self, queue: &QueueKey) -> Result<(), QueueError>;
     /// Deletes a queue and its messages, and returns their number.
-    async fn delete_queue(&self, queue: &QueueKey) -> Result<i64, QueueError>;
+    async fn delete_queue(&self, queue: &QueueKey, ended: DeliveryEnded)
+    -> Result<i64, QueueError>;
     /// Deletes what a crash left of queues that were condemned and not opened again.
     async fn delete_condemned(&self) -> Result<(), QueueError>;
     /// Stores messages, all or none, and returns after they are durable.
     async fn publish(&self, batch: PublishBatch) -> Result<Vec<Published>, QueueError>;
+    /// The answer that was stored under an idempotency key; `None` where there is none. For a publish that is refused before
+    /// it comes to [`Backend::publish`]. Errors: 1005 where the key was used for another request.
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<Vec<Published>>, QueueError>;
     /// Leases messages that are ready now, after the commit that counts the attempt. Does not wait.
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Message>, QueueError>;
     /// Settles deliveries; one outcome for each receipt. Errors: 1001 where a receipt is none of ours.
@@ -188,7 +195,12 @@ pub trait Backend: Send + Sync + 'static {
         limit: i64,
     ) -> Result<PeekPage, QueueError>;
     /// Deletes messages that were there when it began, and returns their number.
-    async fn purge(&self, queue: &QueueKey, filter: StateFilter) -> Result<i64, QueueError>;
+    async fn purge(
+        &self,
+        queue: &QueueKey,
+        filter: StateFilter,
+        ended: DeliveryEnded,
+    ) -> Result<i64, QueueError>;
     /// Is notified once for each message that becomes ready, after its commit.
     fn arrivals(&self, queue: &QueueKey) -> Result<Arc<Notify>, QueueError>;
     /// Ends its tasks and closes its files.

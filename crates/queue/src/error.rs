@@ -3,6 +3,8 @@
 use plinth_core::{Error, ErrorCode};
 use plinth_store::StoreError;
 
+use crate::model::QueueName;
+
 /// A failure of the queue block.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -40,6 +42,34 @@ pub enum QueueError {
         queue: String,
         /// `max_length` or `max_bytes`.
         limit: &'static str,
+    },
+    /// A message is larger than all that one of its queues may hold.
+    #[error(
+        "the message has {bytes} bytes with its headers, and queue {queue} holds at most {max_bytes} in all: make it smaller, or the queue larger"
+    )]
+    NeverFits {
+        /// Which message of the publish.
+        index: usize,
+        /// Which queue.
+        queue: String,
+        /// Its size.
+        bytes: i64,
+        /// The queue's `max_bytes`.
+        max_bytes: i64,
+    },
+    /// So many of the oldest messages must go before a message fits that others have filled the queue again meanwhile.
+    #[error("queue {queue} is filled faster than its oldest messages are dropped; try again")]
+    Crowded {
+        /// Which queue.
+        queue: QueueName,
+    },
+    /// To find the queues of a publish would take too long.
+    #[error(
+        "the publish would be compared with more than {steps_max} words of patterns: publish fewer messages at a time, or bind shorter patterns"
+    )]
+    RoutingTooLong {
+        /// The limit.
+        steps_max: u64,
     },
     /// It is declared otherwise already.
     #[error("{kind} {name} exists with another declaration: {difference}")]
@@ -118,6 +148,13 @@ impl From<QueueError> for Error {
             QueueError::Full { limit, .. } => Self::new(ErrorCode::QueueFull, message)
                 .with_detail("limit", limit)
                 .retry_after_ms(FULL_RETRY_AFTER_MS),
+            QueueError::NeverFits { index, .. } => {
+                Self::too_large(format!("messages[{index}]"), message)
+            }
+            QueueError::Crowded { .. } => {
+                Self::new(ErrorCode::QueueFull, message).retry_after_ms(FULL_RETRY_AFTER_MS)
+            }
+            QueueError::RoutingTooLong { .. } => Self::too_large("routing_key", message),
             QueueError::Different { difference, .. } => {
                 Self::conflict(message).with_detail("difference", difference)
             }

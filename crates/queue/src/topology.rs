@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{QueueKey, QueueSpec};
 use crate::error::QueueError;
 use crate::model::{ExchangeKind, NewMessage, QueueName, QueueOptions, QueuePolicy, Subscription};
-use crate::routing::Exchange;
+use crate::routing::{Exchange, RoutingSteps};
 
 /// Format of the documents in the control plane.
 pub(crate) const DOCUMENT_FORMAT: u32 = 1;
@@ -83,27 +83,9 @@ impl QueueEntry {
 #[derive(Clone, Default)]
 pub(crate) struct TenantTopology {
     pub(crate) queues: BTreeMap<QueueName, QueueEntry>,
-    pub(crate) exchanges: BTreeMap<QueueName, Exchange>,
+    /// Shared, so that a message is routed outside the lock.
+    pub(crate) exchanges: BTreeMap<QueueName, Arc<Exchange>>,
     pub(crate) subscriptions: BTreeMap<QueueName, Arc<Subscription>>,
-}
-
-impl TenantTopology {
-    /// The queues that take a message; empty where it is unroutable.
-    fn route(&self, message: &NewMessage) -> BTreeSet<QueueName> {
-        let key = message.routing_key.as_str();
-        match &message.exchange {
-            Some(exchange) => self
-                .exchanges
-                .get(exchange)
-                .map(|exchange| exchange.route(key))
-                .unwrap_or_default(),
-            None => QueueName::try_from(key.to_owned())
-                .ok()
-                .filter(|name| self.queues.contains_key(name))
-                .into_iter()
-                .collect(),
-        }
-    }
 }
 
 /// What every tenant has declared.
@@ -143,7 +125,7 @@ impl Topology {
                 topology.change(tenant, |tenant| {
                     tenant
                         .exchanges
-                        .insert(name, Exchange::new(document.exchange_type))
+                        .insert(name, Arc::new(Exchange::new(document.exchange_type)))
                 });
                 Ok(())
             },
@@ -164,7 +146,7 @@ impl Topology {
                     let is_known = tenant.queues.contains_key(&queue);
                     if let Some(exchange) = tenant.exchanges.get_mut(&exchange).filter(|_| is_known)
                     {
-                        exchange.bind(&document.routing_key, &queue);
+                        Arc::make_mut(exchange).bind(&document.routing_key, &queue);
                     }
                 });
                 Ok(())
@@ -250,13 +232,32 @@ impl Topology {
         change(self.0.write().entry(tenant.clone()).or_default())
     }
 
-    /// The queues that take a message. Errors: 2104 where there is none.
+    /// The queue that a message for the default exchange goes to.
+    fn named_by_key(&self, tenant: &TenantId, message: &NewMessage) -> Option<QueueName> {
+        let name = QueueName::try_from(message.routing_key.as_str().to_owned()).ok()?;
+        self.look(tenant, |topology| topology.queues.contains_key(&name))
+            .then_some(name)
+    }
+
+    /// The queues that take a message. Errors: 2104 where there is none, 1007 where the steps are used up.
     pub(crate) fn route(
         &self,
         tenant: &TenantId,
         message: &NewMessage,
+        steps: &mut RoutingSteps,
     ) -> Result<Vec<QueueName>, QueueError> {
-        let queues = self.look(tenant, |topology| topology.route(message));
+        let queues = match &message.exchange {
+            None => self.named_by_key(tenant, message).into_iter().collect(),
+            Some(exchange) => {
+                let exchange = self.look(tenant, |topology| {
+                    topology.exchanges.get(exchange).map(Arc::clone)
+                });
+                match exchange {
+                    Some(exchange) => exchange.route(message.routing_key.as_str(), steps)?,
+                    None => BTreeSet::new(),
+                }
+            }
+        };
         if queues.is_empty() {
             return Err(QueueError::Unroutable {
                 exchange: message

@@ -256,10 +256,10 @@ async fn receivers_that_hang_hold_up_their_own_tenant_alone() {
 async fn what_gets_too_little_of_its_lease_is_handed_back_unsent_and_uncounted() {
     let (url, mut seen) = receiver(&["204 No Content"]).await;
     let (clock, definitions) = world();
-    let late = Arc::new(LateLease::new(
-        backend(EngineLocation::Memory, &clock).await,
-        clock.clone(),
-    ));
+    let inner = backend(EngineLocation::Memory, &clock).await;
+    let moving = clock.clone();
+    // Of a lease of 30 s ten are left.
+    let late = Arc::new(LateLease::new(inner, move || moving.advance_ms(20_000)));
     let fixture = Fixture::over(late.clone(), clock, definitions).await;
     push_to(&fixture, TENANT, url, None).await;
     fixture.publish("q", |_| ()).await.expect("is stored");

@@ -34,9 +34,11 @@ pub const BATCH_BYTES_MAX: usize = 12 * 1024 * 1024;
 pub const RECEIVE_MAX: i32 = 256;
 /// Copies that one publish stores: one for each queue that takes a message.
 pub const COPIES_MAX: usize = 20_000;
+/// Words of patterns that one publish may be compared with to find its queues.
+pub const ROUTING_STEPS_MAX: u64 = 16_000_000;
 /// Bytes of bodies that one publish stores, all copies together.
 pub const COPIES_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bodies and headers in one reply of receive or peek, in bytes; the first message is always given.
+/// Bodies, headers and histories of attempts in one reply of receive or peek, in bytes; the first message is always given.
 pub const REPLY_BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// Shortest lease, in milliseconds.
 pub const LEASE_MS_MIN: i64 = 100;

@@ -260,7 +260,8 @@ impl Inner {
             .await?;
         self.topology
             .change(tenant, |topology| topology.queues.remove(name));
-        let messages = self.backend.delete_queue(key).await?;
+        let ended = self.delivery_ended();
+        let messages = self.backend.delete_queue(key, ended).await?;
         Ok(DeleteQueueReply {
             removed: true,
             messages,
@@ -357,8 +358,8 @@ impl Inner {
             let exchange = topology
                 .exchanges
                 .entry(exchange.clone())
-                .or_insert_with(|| Exchange::new(wanted));
-            exchange.bind(key.as_str(), queue);
+                .or_insert_with(|| Arc::new(Exchange::new(wanted)));
+            Arc::make_mut(exchange).bind(key.as_str(), queue);
         });
         Ok(BindReply { created: true })
     }
@@ -374,7 +375,7 @@ impl Inner {
                 .exchanges
                 .get(exchange)
                 .filter(|found| found.contains(key.as_str(), queue))
-                .map(Exchange::len)
+                .map(|found| found.len())
         });
         let Some(bindings) = found else {
             return Ok(false);
@@ -393,7 +394,7 @@ impl Inner {
             if is_last {
                 topology.exchanges.remove(exchange);
             } else if let Some(exchange) = topology.exchanges.get_mut(exchange) {
-                exchange.unbind(key.as_str(), queue);
+                Arc::make_mut(exchange).unbind(key.as_str(), queue);
             }
         });
         Ok(true)

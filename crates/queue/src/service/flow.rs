@@ -8,6 +8,7 @@ use plinth_core::CallContext;
 use tokio::sync::Notify;
 
 use super::{Inner, QueueService};
+use crate::backend::DeliveryEnded;
 use crate::error::QueueError;
 use crate::model::{Message, ReceiveReply, ReceiveRequest, limits};
 
@@ -18,6 +19,8 @@ pub(super) type Held = Mutex<HashMap<String, Arc<FlowState>>>;
 pub struct Flow {
     service: QueueService,
     request: ReceiveRequest,
+    /// How long each lease lasts, in milliseconds.
+    lease_ms: u64,
     state: Arc<FlowState>,
 }
 
@@ -49,10 +52,15 @@ impl QueueService {
         let subscription = self
             .inner
             .find_subscription(&queue, request.subscription.as_deref())?;
+        let defaults = subscription.as_deref();
         let most = request
             .max
-            .or_else(|| subscription.map(|subscription| subscription.prefetch))
+            .or_else(|| defaults.map(|subscription| subscription.prefetch))
             .unwrap_or(1);
+        let lease_ms = request
+            .lease_ms
+            .or_else(|| defaults.map(|subscription| subscription.lease_ms))
+            .unwrap_or(limits::LEASE_MS_DEFAULT);
         super::consume::check("max", i64::from(most), 1, i64::from(limits::RECEIVE_MAX))?;
         let state = FlowState {
             most: usize::try_from(most).unwrap_or(1),
@@ -61,7 +69,11 @@ impl QueueService {
         };
         Ok(Flow {
             service: self.clone(),
-            request,
+            request: ReceiveRequest {
+                lease_ms: Some(lease_ms),
+                ..request
+            },
+            lease_ms: u64::try_from(lease_ms).unwrap_or(0),
             state: Arc::new(state),
         })
     }
@@ -120,17 +132,17 @@ impl Flow {
         (room, leases.values().min().copied())
     }
 
+    /// Counts messages as held from now until their leases have surely ended, by the monotonic clock: they began before now.
     fn hold(&self, messages: &[Message]) {
-        let clock = &self.service.inner.clock;
-        let (now, now_ms) = (clock.now().0, clock.monotonic_ms());
+        let end_ms = (self.service.inner.clock.monotonic_ms()).saturating_add(self.lease_ms);
         let mut leases = self.state.leases.lock();
         let mut held = self.service.inner.held.lock();
-        for message in messages {
-            if let (Some(receipt), Some(until)) = (&message.receipt, message.lease_until_ms) {
-                let left_ms = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
-                leases.insert(receipt.clone(), now_ms.saturating_add(left_ms));
-                held.insert(receipt.clone(), Arc::clone(&self.state));
-            }
+        for receipt in messages
+            .iter()
+            .filter_map(|message| message.receipt.as_ref())
+        {
+            leases.insert(receipt.clone(), end_ms);
+            held.insert(receipt.clone(), Arc::clone(&self.state));
         }
     }
 }
@@ -146,6 +158,12 @@ impl Drop for Flow {
 }
 
 impl Inner {
+    /// Tells consumers that what they hold was deleted.
+    pub(super) fn delivery_ended(self: &Arc<Self>) -> DeliveryEnded {
+        let inner = Arc::clone(self);
+        Arc::new(move |receipt| inner.let_go(receipt))
+    }
+
     /// A message is no longer held by whoever consumed it.
     pub(super) fn let_go(&self, receipt: &str) {
         let state = self.held.lock().remove(receipt);

@@ -148,7 +148,10 @@ impl QueueService {
         let key = self.inner.find_queue(&context.caller.tenant, queue)?;
         let filter = StateFilter::parse(request.state.as_deref())?;
         let inner = std::sync::Arc::clone(&self.inner);
-        let purge = async move { inner.backend.purge(&key, filter).await };
+        let purge = async move {
+            let ended = inner.delivery_ended();
+            inner.backend.purge(&key, filter, ended).await
+        };
         // To its end, also where the caller goes away: a purge that was asked for is not half of one.
         let purged = self
             .inner

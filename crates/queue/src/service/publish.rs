@@ -1,5 +1,6 @@
 //! Publishing.
 
+use plinth_core::access::IdempotencyScope;
 use plinth_core::{CallContext, Error};
 use plinth_store::idempotency;
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use crate::model::{
     PublishBatchReply, PublishBatchRequest, PublishMessage, PublishReply, PublishRequest,
     Published, limits,
 };
+use crate::routing::RoutingSteps;
 
 impl QueueService {
     /// Publishes one message. It is durable in every queue that takes it when this returns.
@@ -23,17 +25,14 @@ impl QueueService {
         request: PublishRequest,
     ) -> Result<PublishReply, QueueError> {
         let scope = idempotency::scope(context, &request, self.inner.clock.now());
-        let message = self
-            .inner
-            .routed(context, &request.message)
-            .map_err(|error| Error::from(error).in_field("message"))?;
-        check_copies("message", std::slice::from_ref(&message))?;
-        let batch = PublishBatch {
-            tenant: context.caller.tenant.clone(),
-            messages: vec![message],
-            scope,
-        };
-        let mut published = self.inner.backend.publish(batch).await?;
+        let prepared = self.inner.prepare_one(context, &request.message);
+        let stored = self.inner.store(context, scope, prepared).await;
+        let mut published = stored.map_err(|error| match error {
+            never @ QueueError::NeverFits { .. } => {
+                QueueError::Refused(Error::too_large("message", never.to_string()))
+            }
+            other => other,
+        })?;
         let published: Published = published.pop().ok_or_else(|| {
             QueueError::Refused(Error::internal("the backend answered for no message"))
         })?;
@@ -49,39 +48,83 @@ impl QueueService {
         request: PublishBatchRequest,
     ) -> Result<PublishBatchReply, QueueError> {
         let scope = idempotency::scope(context, &request, self.inner.clock.now());
-        check_batch(&request)?;
-        let messages = request
-            .messages
-            .iter()
-            .enumerate()
-            .map(|(index, message)| {
-                self.inner
-                    .routed(context, message)
-                    .map_err(|error| in_place(error, index))
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        check_copies("messages", &messages)?;
-        let batch = PublishBatch {
-            tenant: context.caller.tenant.clone(),
-            messages,
-            scope,
-        };
+        let prepared = self.inner.prepare_batch(context, &request).await;
         Ok(PublishBatchReply {
-            published: self.inner.backend.publish(batch).await?,
+            published: self.inner.store(context, scope, prepared).await?,
         })
     }
 }
 
 impl Inner {
+    /// Stores messages that were checked. What is refused now may have been published before, when its exchange, its queues
+    /// or its time were still there: then the answer that is stored under its key is the answer.
+    async fn store(
+        &self,
+        context: &CallContext,
+        scope: Option<IdempotencyScope>,
+        prepared: Result<Vec<RoutedMessage>, Error>,
+    ) -> Result<Vec<Published>, QueueError> {
+        match (prepared, scope) {
+            (Ok(messages), scope) => {
+                let batch = PublishBatch {
+                    tenant: context.caller.tenant.clone(),
+                    messages,
+                    scope,
+                };
+                self.backend.publish(batch).await
+            }
+            (Err(refusal), None) => Err(QueueError::Refused(refusal)),
+            (Err(refusal), Some(scope)) => {
+                let stored = self.backend.recall(scope).await?;
+                stored.ok_or(QueueError::Refused(refusal))
+            }
+        }
+    }
+
+    fn prepare_one(
+        &self,
+        context: &CallContext,
+        message: &PublishMessage,
+    ) -> Result<Vec<RoutedMessage>, Error> {
+        let mut copies = Copies::default();
+        let routed = self
+            .routed(context, message, &mut RoutingSteps::new())
+            .map_err(|error| Error::from(error).in_field("message"))?;
+        copies.add("message", &routed)?;
+        Ok(vec![routed])
+    }
+
+    async fn prepare_batch(
+        &self,
+        context: &CallContext,
+        request: &PublishBatchRequest,
+    ) -> Result<Vec<RoutedMessage>, Error> {
+        check_batch(request)?;
+        let (mut copies, mut steps) = (Copies::default(), RoutingSteps::new());
+        let mut messages = Vec::with_capacity(request.messages.len());
+        for (index, message) in request.messages.iter().enumerate() {
+            let routed = self
+                .routed(context, message, &mut steps)
+                .map_err(|error| in_place(error, index))?;
+            copies.add("messages", &routed)?;
+            messages.push(routed);
+            steps.rest().await;
+        }
+        Ok(messages)
+    }
+
     /// Checks a message and finds its queues.
     fn routed(
         &self,
         context: &CallContext,
         message: &PublishMessage,
+        steps: &mut RoutingSteps,
     ) -> Result<RoutedMessage, QueueError> {
         let published_at = self.clock.now();
         let mut message = message.validate(published_at)?;
-        let queues = self.topology.route(&context.caller.tenant, &message)?;
+        let queues = self
+            .topology
+            .route(&context.caller.tenant, &message, steps)?;
         message
             .traceparent
             .get_or_insert_with(|| context.caller.trace.header());
@@ -98,24 +141,29 @@ impl Inner {
 }
 
 /// Each queue that takes a message gets a copy of its own, and all copies of a publish are written in one commit.
-///
-/// Errors: 1007 naming the field.
-fn check_copies(field: &str, messages: &[RoutedMessage]) -> Result<(), Error> {
-    let (mut copies, mut bytes) = (0_usize, 0_usize);
-    for routed in messages {
+#[derive(Default)]
+struct Copies {
+    count: usize,
+    bytes: usize,
+}
+
+impl Copies {
+    /// Errors: 1007 naming the field.
+    fn add(&mut self, field: &str, routed: &RoutedMessage) -> Result<(), Error> {
         let count = routed.queues.len();
-        copies = copies.saturating_add(count);
-        bytes = bytes.saturating_add(routed.message.body.len().saturating_mul(count));
+        self.count = self.count.saturating_add(count);
+        let bytes = routed.message.body.len().saturating_mul(count);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.count > limits::COPIES_MAX || self.bytes > limits::COPIES_BYTES_MAX {
+            let rule = format!(
+                "would be stored as more than {} copies or {} bytes over all queues, which is the most; publish fewer at a time",
+                limits::COPIES_MAX,
+                limits::COPIES_BYTES_MAX
+            );
+            return Err(Error::too_large(field, rule));
+        }
+        Ok(())
     }
-    if copies > limits::COPIES_MAX || bytes > limits::COPIES_BYTES_MAX {
-        let rule = format!(
-            "would be stored as {copies} copies of {bytes} bytes together, at most {} and {} are; publish fewer at a time",
-            limits::COPIES_MAX,
-            limits::COPIES_BYTES_MAX
-        );
-        return Err(Error::too_large(field, rule));
-    }
-    Ok(())
 }
 
 fn check_batch(request: &PublishBatchRequest) -> Result<(), Error> {

@@ -1,7 +1,9 @@
 //! Consuming continuously: no more is held than was asked for.
 
 use futures::FutureExt as _;
-use plinth_queue::model::{QueueOptions, ReceiveRequest, SubscribeRequest};
+use plinth_queue::model::{
+    DeleteQueueRequest, PurgeRequest, QueueOptions, ReceiveRequest, SubscribeRequest,
+};
 
 use super::{Fixture, TENANT, ack, bodies, context, list, refusal};
 
@@ -10,6 +12,8 @@ list![
     a_settlement_makes_room_at_once,
     what_others_settle_makes_no_room,
     an_ended_lease_makes_room,
+    a_purge_of_what_is_held_makes_room,
+    the_end_of_its_queue_makes_room,
     a_flow_takes_its_size_from_its_subscription,
     a_flow_names_what_it_refuses,
 ];
@@ -97,6 +101,48 @@ async fn an_ended_lease_makes_room(fixture: &Fixture) {
     assert_eq!(room.await, 1);
     let again = flow.receive(&context, 1, 0).await.expect("receives");
     assert_eq!(again.messages[0].attempt, 2);
+}
+
+async fn a_purge_of_what_is_held_makes_room(fixture: &Fixture) {
+    fill(fixture, 3).await;
+    let context = context(TENANT);
+    let flow = fixture
+        .service
+        .flow(&context, consume(Some(2)))
+        .expect("flows");
+    flow.receive(&context, 2, 0).await.expect("receives");
+    let purge = async |state: &str| {
+        let request = PurgeRequest {
+            state: Some(state.to_owned()),
+        };
+        let purged = fixture.service.purge(&context, "q", request).await;
+        purged.expect("purges").purged
+    };
+    assert_eq!(purge("ready").await, 1);
+    assert!(
+        flow.room().now_or_never().is_none(),
+        "what is held is there"
+    );
+    assert_eq!(purge("leased").await, 2);
+    assert_eq!(flow.room().now_or_never(), Some(2));
+}
+
+async fn the_end_of_its_queue_makes_room(fixture: &Fixture) {
+    fill(fixture, 1).await;
+    let context = context(TENANT);
+    let flow = fixture
+        .service
+        .flow(&context, consume(None))
+        .expect("flows");
+    flow.receive(&context, 1, 0).await.expect("receives");
+    let request = DeleteQueueRequest {
+        queue: "q".to_owned(),
+    };
+    let deleted = fixture.service.delete_queue(&context, request).await;
+    assert_eq!(deleted.expect("deletes").messages, 1);
+    // So that it comes back to learn that its queue has gone.
+    assert_eq!(flow.room().now_or_never(), Some(1));
+    assert_eq!(refusal(flow.receive(&context, 1, 0).await).0, 1004);
 }
 
 async fn a_flow_takes_its_size_from_its_subscription(fixture: &Fixture) {

@@ -18,6 +18,8 @@ list![
     a_message_id_is_stored_once_inside_its_window,
     a_full_queue_refuses,
     a_full_queue_drops_its_oldest_where_it_is_told_to,
+    a_message_that_can_never_fit_is_refused_for_good,
+    a_repeat_gets_its_answer_where_it_would_be_unroutable_now,
 ];
 
 async fn a_published_message_arrives_as_it_was_sent(fixture: &Fixture) {
@@ -313,4 +315,86 @@ async fn a_full_queue_drops_its_oldest_where_it_is_told_to(fixture: &Fixture) {
         2106,
         "what is leased is not dropped"
     );
+}
+
+async fn a_message_that_can_never_fit_is_refused_for_good(fixture: &Fixture) {
+    for on_full in ["reject", "drop_oldest"] {
+        let options = QueueOptions {
+            max_bytes: Some(10),
+            on_full: Some(on_full.to_owned()),
+            ..QueueOptions::default()
+        };
+        fixture.create(on_full, options).await;
+        let message = |bytes: usize| PublishMessage {
+            routing_key: on_full.to_owned(),
+            body: vec![0; bytes].into(),
+            ..PublishMessage::default()
+        };
+        let call = context(TENANT);
+        let send = async |bytes: usize| {
+            let request = PublishRequest {
+                message: message(bytes),
+            };
+            fixture.service.publish(&call, request).await
+        };
+        send(10).await.expect("fits alone");
+        let error = plinth_core::Error::from(send(11).await.expect_err("never fits"));
+        assert_eq!((error.code().number(), error.is_retriable()), (1007, false));
+        assert_eq!(error.violations()[0].field, "message");
+        let messages = vec![message(0), message(11)];
+        let batch = PublishBatchRequest { messages };
+        let refused = fixture.service.publish_batch(&call, batch).await;
+        assert_eq!(refusal(refused), (1007, "messages[1]".to_owned()));
+        // Nothing was dropped for it.
+        assert_eq!(fixture.receive(on_full, 10).await.len(), 1);
+    }
+}
+
+async fn a_repeat_gets_its_answer_where_it_would_be_unroutable_now(fixture: &Fixture) {
+    fixture.create("q", QueueOptions::default()).await;
+    let bind = BindRequest {
+        exchange: "e".to_owned(),
+        exchange_type: Some("fanout".to_owned()),
+        queue: "q".to_owned(),
+        routing_key: None,
+    };
+    let bound = fixture.service.bind(&context(TENANT), bind).await;
+    bound.expect("binds");
+    let message = |body: &'static str| PublishMessage {
+        exchange: Some("e".to_owned()),
+        body: body.into(),
+        ..PublishMessage::default()
+    };
+    let keyed = |key: &str| {
+        let mut call = context(TENANT);
+        call.idempotency_key = Some(IdempotencyKey::parse(key).expect("a key"));
+        call
+    };
+    let send = async |key: &str, body: &'static str| {
+        let request = PublishRequest {
+            message: message(body),
+        };
+        fixture.service.publish(&keyed(key), request).await
+    };
+    let send_two = async || {
+        let request = PublishBatchRequest {
+            messages: vec![message("2"), message("3")],
+        };
+        fixture.service.publish_batch(&keyed("two"), request).await
+    };
+    let first = send("one", "1").await.expect("is stored").published;
+    let first_two = send_two().await.expect("are stored").published;
+    let unbind = UnbindRequest {
+        exchange: "e".to_owned(),
+        queue: "q".to_owned(),
+        routing_key: None,
+    };
+    let unbound = fixture.service.unbind(&context(TENANT), unbind).await;
+    unbound.expect("unbinds");
+    let again = send("one", "1").await.expect("has its answer").published;
+    assert_eq!(again, first);
+    let again = send_two().await.expect("has its answer").published;
+    assert_eq!(again, first_two);
+    assert_eq!(code(send("other", "1").await), 2104, "another key");
+    assert_eq!(code(send("one", "2").await), 1005, "another request");
 }

@@ -1,34 +1,34 @@
-//! A backend whose first lease takes most of the lease's own time.
+//! A backend in which something happens while the first lease is on its way back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use plinth_core::ManualClock;
+use plinth_core::access::IdempotencyScope;
 use plinth_queue::QueueError;
 use plinth_queue::backend::embedded::EmbeddedBackend;
 use plinth_queue::backend::{
-    Backend, Capabilities, Depth, LeaseRequest, PeekPage, PublishBatch, QueueKey, QueueSpec,
-    SettleOutcome, Settlement,
+    Backend, Capabilities, DeliveryEnded, Depth, LeaseRequest, PeekPage, PublishBatch, QueueKey,
+    QueueSpec, SettleOutcome, Settlement,
 };
 use plinth_queue::model::{Message, Published, StateFilter};
 use tokio::sync::Notify;
 
-/// How long the first lease takes, in milliseconds.
-const LATE_MS: u64 = 20_000;
-
 /// The embedded engine, late.
 pub(crate) struct LateLease {
     inner: EmbeddedBackend,
-    clock: Arc<ManualClock>,
+    meanwhile: Box<dyn Fn() + Send + Sync>,
     given: AtomicUsize,
 }
 
 impl LateLease {
-    pub(crate) fn new(inner: EmbeddedBackend, clock: Arc<ManualClock>) -> Self {
+    pub(crate) fn new(
+        inner: EmbeddedBackend,
+        meanwhile: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         Self {
             inner,
-            clock,
+            meanwhile: Box::new(meanwhile),
             given: AtomicUsize::new(0),
         }
     }
@@ -53,8 +53,12 @@ impl Backend for LateLease {
         self.inner.condemn_queue(queue).await
     }
 
-    async fn delete_queue(&self, queue: &QueueKey) -> Result<i64, QueueError> {
-        self.inner.delete_queue(queue).await
+    async fn delete_queue(
+        &self,
+        queue: &QueueKey,
+        ended: DeliveryEnded,
+    ) -> Result<i64, QueueError> {
+        self.inner.delete_queue(queue, ended).await
     }
 
     async fn delete_condemned(&self) -> Result<(), QueueError> {
@@ -65,10 +69,14 @@ impl Backend for LateLease {
         self.inner.publish(batch).await
     }
 
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<Vec<Published>>, QueueError> {
+        self.inner.recall(scope).await
+    }
+
     async fn lease(&self, request: LeaseRequest) -> Result<Vec<Message>, QueueError> {
         let messages = self.inner.lease(request).await?;
         if !messages.is_empty() && self.given.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.clock.advance_ms(LATE_MS);
+            (self.meanwhile)();
         }
         Ok(messages)
     }
@@ -95,8 +103,13 @@ impl Backend for LateLease {
         self.inner.peek(queue, filter, after, limit).await
     }
 
-    async fn purge(&self, queue: &QueueKey, filter: StateFilter) -> Result<i64, QueueError> {
-        self.inner.purge(queue, filter).await
+    async fn purge(
+        &self,
+        queue: &QueueKey,
+        filter: StateFilter,
+        ended: DeliveryEnded,
+    ) -> Result<i64, QueueError> {
+        self.inner.purge(queue, filter, ended).await
     }
 
     fn arrivals(&self, queue: &QueueKey) -> Result<Arc<Notify>, QueueError> {

@@ -24,7 +24,7 @@ impl Work<'_> {
         let mut messages = Vec::new();
         let mut bytes = 0;
         for mut row in self.ready_rows(queue.id, request.max)? {
-            bytes += row.bytes;
+            bytes += row.reply_bytes(self.tx)?;
             if bytes > limits::REPLY_BYTES_MAX && !messages.is_empty() {
                 break;
             }

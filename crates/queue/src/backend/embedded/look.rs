@@ -4,6 +4,7 @@ use plinth_core::Error;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::axis::Now;
+use super::receipt::Receipt;
 use super::registry::OpenQueue;
 use super::row::{State, Stored};
 use super::work::{Work, over_columns};
@@ -70,7 +71,11 @@ pub(super) fn peek(
     for row in rows {
         let row = row?;
         let wanted = fits(filter, row.state) && !row.has_expired(now);
-        bytes += if wanted { row.bytes } else { 0 };
+        bytes += if wanted {
+            row.reply_bytes(connection)?
+        } else {
+            0
+        };
         let too_many_bytes = bytes > limits::REPLY_BYTES_MAX && !page.messages.is_empty();
         if page.messages.len() == limit || (wanted && too_many_bytes) {
             page.next = Some(last);
@@ -94,6 +99,8 @@ pub(super) fn peek(
 /// Where a purge goes on, and how many messages a step deleted.
 pub(super) struct Purged {
     pub(super) count: i64,
+    /// Deliveries that ended by it.
+    pub(super) ended: Vec<Receipt>,
     /// `None` at the end.
     pub(super) next: Option<i64>,
 }
@@ -123,12 +130,14 @@ impl Work<'_> {
         };
         let mut purged = Purged {
             count: 0,
+            ended: Vec::new(),
             next: None,
         };
         for row in &rows {
             let row = self.current(row)?;
             if fits(filter, row.state) {
                 self.remove(&row)?;
+                purged.ended.extend(row.receipt());
                 purged.count += 1;
             }
         }
@@ -154,6 +163,7 @@ impl Work<'_> {
         let count = i64::try_from(rows.len()).map_err(Error::internal)?;
         Ok(Purged {
             count,
+            ended: rows.iter().filter_map(Stored::receipt).collect(),
             next: (count == PURGED_PER_COMMIT_MAX).then_some(0),
         })
     }

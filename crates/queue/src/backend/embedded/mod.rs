@@ -6,6 +6,7 @@
 mod advance;
 mod axis;
 mod consume;
+mod dead;
 mod look;
 mod publish;
 mod receipt;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use plinth_core::access::IdempotencyScope;
 use plinth_core::{MetricSink, Result as CoreResult, SharedClock};
 use plinth_security::Entropy;
 use plinth_store::{
@@ -29,15 +31,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::look::Purged;
+use self::publish::Demand;
 use self::receipt::Receipt;
 use self::registry::{OpenQueue, Rates};
 use self::shared::Shared;
 use super::{
-    Backend, Capabilities, Depth, LeaseRequest, PeekPage, PublishBatch, QueueKey, QueueSpec,
-    SettleOutcome, Settlement,
+    Backend, Capabilities, DeliveryEnded, Depth, LeaseRequest, PeekPage, PublishBatch, QueueKey,
+    QueueSpec, SettleOutcome, Settlement,
 };
 use crate::error::QueueError;
-use crate::model::{Message, Published, StateFilter};
+use crate::model::{Message, Published, QueueName, StateFilter};
+
+/// Commits that drop the oldest of one queue for one publish; what they have dropped stays dropped.
+const ROOM_COMMITS_MAX: usize = 10_000;
+/// How often one publish comes back after room was made; other publishers come in between.
+const ROOM_TRIES_MAX: usize = 8;
 
 /// How the embedded engine is opened.
 pub struct EmbeddedOptions {
@@ -118,8 +126,43 @@ impl EmbeddedBackend {
             })
     }
 
+    async fn publish_now(&self, batch: &Arc<PublishBatch>) -> Result<Vec<Published>, QueueError> {
+        let batch = Arc::clone(batch);
+        self.shared
+            .run(move |work| {
+                let transaction = work.tx;
+                idempotency::once(transaction, batch.scope.as_ref(), |_| work.publish(&batch))
+            })
+            .await
+    }
+
+    /// Drops the oldest of a queue, commit by commit, until a batch has room there.
+    async fn make_room(&self, queue: &QueueName, batch: &PublishBatch) -> Result<(), QueueError> {
+        let demand = Demand::of(batch, queue);
+        let queue = self.open_queue(&QueueKey {
+            tenant: batch.tenant.clone(),
+            name: queue.clone(),
+        })?;
+        for _ in 0..ROOM_COMMITS_MAX {
+            let queue = Arc::clone(&queue);
+            let has_room = self
+                .shared
+                .run(move |work| work.make_room_for(&queue, demand))
+                .await?;
+            if has_room {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs steps of a purge until there is nothing more.
-    async fn purge_all(&self, queue: i64, filter: StateFilter) -> Result<i64, QueueError> {
+    async fn purge_all(
+        &self,
+        queue: i64,
+        filter: StateFilter,
+        ended: &DeliveryEnded,
+    ) -> Result<i64, QueueError> {
         let end = self.shared.run(move |work| work.end_of(queue)).await?;
         let (mut total, mut after) = (0_i64, 0);
         loop {
@@ -130,7 +173,14 @@ impl EmbeddedBackend {
                     other => work.purge_step(queue, other, after, end),
                 })
                 .await?;
-            let Purged { count, next } = step;
+            let Purged {
+                count,
+                ended: receipts,
+                next,
+            } = step;
+            for receipt in receipts {
+                ended(&receipt.encode());
+            }
             total = total.saturating_add(count);
             match next {
                 Some(next) => after = next,
@@ -140,8 +190,8 @@ impl EmbeddedBackend {
     }
 
     /// Deletes everything of a queue that is not open any more.
-    async fn drop_rows(&self, queue: i64) -> Result<i64, QueueError> {
-        let deleted = self.purge_all(queue, StateFilter::All).await?;
+    async fn drop_rows(&self, queue: i64, ended: &DeliveryEnded) -> Result<i64, QueueError> {
+        let deleted = self.purge_all(queue, StateFilter::All, ended).await?;
         while self
             .shared
             .run(move |work| work.forget_queue_ids(queue))
@@ -194,7 +244,11 @@ impl Backend for EmbeddedBackend {
         self.shared.run(move |work| work.condemn(queue.id)).await
     }
 
-    async fn delete_queue(&self, queue: &QueueKey) -> Result<i64, QueueError> {
+    async fn delete_queue(
+        &self,
+        queue: &QueueKey,
+        ended: DeliveryEnded,
+    ) -> Result<i64, QueueError> {
         let mut removed = None;
         self.shared
             .change_registry(|registry| removed = registry.remove(queue));
@@ -205,12 +259,14 @@ impl Backend for EmbeddedBackend {
         };
         // Whoever waits for this queue learns that it is gone.
         removed.arrivals.notify_waiters();
-        self.drop_rows(removed.id).await
+        self.drop_rows(removed.id, &ended).await
     }
 
     async fn delete_condemned(&self) -> Result<(), QueueError> {
+        // Of an earlier run: nobody holds anything of them.
+        let ended: DeliveryEnded = Arc::new(|_| {});
         for queue in self.shared.run(|work| work.condemned()).await? {
-            let messages = self.drop_rows(queue).await?;
+            let messages = self.drop_rows(queue, &ended).await?;
             tracing::info!(
                 messages,
                 "deleted what was left of a queue whose deletion had been cut off"
@@ -220,11 +276,21 @@ impl Backend for EmbeddedBackend {
     }
 
     async fn publish(&self, batch: PublishBatch) -> Result<Vec<Published>, QueueError> {
+        let batch = Arc::new(batch);
+        for _ in 0..ROOM_TRIES_MAX {
+            match self.publish_now(&batch).await {
+                Err(QueueError::Crowded { queue }) => self.make_room(&queue, &batch).await?,
+                published => return published,
+            }
+        }
+        self.publish_now(&batch).await
+    }
+
+    async fn recall(&self, scope: IdempotencyScope) -> Result<Option<Vec<Published>>, QueueError> {
+        // On the writer, so that a first publish that is on its way there is found.
         self.shared
-            .run(move |work| {
-                let transaction = work.tx;
-                idempotency::once(transaction, batch.scope.as_ref(), |_| work.publish(&batch))
-            })
+            .engine
+            .write(move |transaction| Ok(idempotency::recall(transaction, &scope)?))
             .await
     }
 
@@ -290,9 +356,14 @@ impl Backend for EmbeddedBackend {
             .await
     }
 
-    async fn purge(&self, queue: &QueueKey, filter: StateFilter) -> Result<i64, QueueError> {
+    async fn purge(
+        &self,
+        queue: &QueueKey,
+        filter: StateFilter,
+        ended: DeliveryEnded,
+    ) -> Result<i64, QueueError> {
         let queue = self.open_queue(queue)?;
-        self.purge_all(queue.id, filter).await
+        self.purge_all(queue.id, filter, &ended).await
     }
 
     fn arrivals(&self, queue: &QueueKey) -> Result<Arc<Notify>, QueueError> {

@@ -11,20 +11,55 @@ use crate::backend::{PublishBatch, QueueKey, RoutedMessage};
 use crate::error::QueueError;
 use crate::model::{OnFull, Published, QueueName, limits};
 
+/// Messages that one transaction drops at most for others that come in, beside one for each that it stores.
+const DROPPED_PER_COMMIT_MAX: usize = 1_000;
+
+/// Whether a queue takes what comes.
+enum Room {
+    Free,
+    /// It will, once more of its oldest messages have gone than this transaction may drop.
+    MoreToDrop,
+    /// It is at this limit, and nothing may go.
+    Full(&'static str),
+}
+
+/// What a batch wants of one queue.
+#[derive(Clone, Copy)]
+pub(super) struct Demand {
+    count: i64,
+    bytes: i64,
+}
+
+impl Demand {
+    /// What the messages of a batch want of a queue together.
+    pub(super) fn of(batch: &PublishBatch, queue: &QueueName) -> Self {
+        let routed = batch.messages.iter();
+        let here = routed.filter(|routed| routed.queues.contains(queue));
+        here.fold(Self { count: 0, bytes: 0 }, |sum, routed| Self {
+            count: sum.count + 1,
+            bytes: sum.bytes.saturating_add(routed.message.bytes()),
+        })
+    }
+}
+
 impl Work<'_> {
     /// Stores every message of a batch in every queue that takes it, or fails and leaves nothing.
+    ///
+    /// Errors: [`QueueError::Crowded`] where more of a queue's oldest messages must go first than one transaction drops.
     pub(super) fn publish(&mut self, batch: &PublishBatch) -> Result<Vec<Published>, QueueError> {
-        batch
-            .messages
-            .iter()
-            .map(|routed| self.publish_one(batch, routed))
+        let mut droppable = DROPPED_PER_COMMIT_MAX;
+        let messages = batch.messages.iter().enumerate();
+        messages
+            .map(|(index, routed)| self.publish_one(batch, index, routed, &mut droppable))
             .collect()
     }
 
     fn publish_one(
         &mut self,
         batch: &PublishBatch,
+        index: usize,
         routed: &RoutedMessage,
+        droppable: &mut usize,
     ) -> Result<Published, QueueError> {
         let mut stored = 0_usize;
         for name in &routed.queues {
@@ -32,7 +67,31 @@ impl Work<'_> {
             if self.is_duplicate(&queue, routed)? {
                 continue;
             }
-            self.make_room(&queue, routed.message.bytes())?;
+            let bytes = routed.message.bytes();
+            if let Some(max_bytes) = queue.spec.policy.max_bytes.filter(|most| bytes > *most) {
+                return Err(QueueError::NeverFits {
+                    index,
+                    queue: name.to_string(),
+                    bytes,
+                    max_bytes,
+                });
+            }
+            *droppable += 1;
+            let demand = Demand { count: 1, bytes };
+            match self.make_room(&queue, demand, droppable)? {
+                Room::Free => {}
+                Room::MoreToDrop => {
+                    return Err(QueueError::Crowded {
+                        queue: name.clone(),
+                    });
+                }
+                Room::Full(limit) => {
+                    return Err(QueueError::Full {
+                        queue: name.to_string(),
+                        limit,
+                    });
+                }
+            }
             self.store(&queue, routed)?;
             stored += 1;
         }
@@ -88,37 +147,57 @@ impl Work<'_> {
         Ok(false)
     }
 
-    fn make_room(&mut self, queue: &OpenQueue, bytes: i64) -> Result<(), QueueError> {
+    /// Drops the oldest of a queue as far as one transaction may, so that a later one finds room. Returns whether nothing is
+    /// left to be done: there is room, or nothing more may go.
+    pub(super) fn make_room_for(
+        &mut self,
+        queue: &OpenQueue,
+        demand: Demand,
+    ) -> Result<bool, QueueError> {
+        let mut droppable = DROPPED_PER_COMMIT_MAX;
+        let room = self.make_room(queue, demand, &mut droppable)?;
+        Ok(!matches!(room, Room::MoreToDrop))
+    }
+
+    /// Makes room in a queue by its rule, dropping no more than it may.
+    fn make_room(
+        &mut self,
+        queue: &OpenQueue,
+        demand: Demand,
+        droppable: &mut usize,
+    ) -> Result<Room, QueueError> {
         let policy = Arc::clone(&queue.spec.policy);
-        let full = |limit| QueueError::Full {
-            queue: queue.spec.key.name.to_string(),
-            limit,
+        // A batch that is larger than the queue drops its own first messages when it comes to its last.
+        let past = |held: i64, more: i64, most: Option<i64>| {
+            most.is_some_and(|most| held.saturating_add(more.min(most)) > most)
         };
-        if policy.max_bytes.is_some_and(|most| bytes > most) {
-            return Err(full("max_bytes"));
-        }
         loop {
             let tally = self
                 .tally(queue.id)?
                 .ok_or_else(|| QueueError::QueueAbsent {
                     queue: queue.spec.key.name.to_string(),
                 })?;
-            let limit = if policy.max_length.is_some_and(|most| tally.length() >= most) {
+            let limit = if past(tally.length(), demand.count, policy.max_length) {
                 "max_length"
-            } else if policy
-                .max_bytes
-                .is_some_and(|most| tally.bytes + bytes > most)
-            {
+            } else if past(tally.bytes, demand.bytes, policy.max_bytes) {
                 "max_bytes"
             } else {
-                return Ok(());
+                return Ok(Room::Free);
             };
             let oldest = match policy.on_full {
                 OnFull::Reject => None,
                 OnFull::DropOldest => self.oldest_ready(queue.id)?,
             };
-            let oldest = oldest.ok_or_else(|| full(limit))?;
-            self.dead_letter(queue, &oldest, "dropped")?;
+            let Some(oldest) = oldest else {
+                return Ok(Room::Full(limit));
+            };
+            let Some(left) = droppable.checked_sub(1) else {
+                return Ok(Room::MoreToDrop);
+            };
+            *droppable = left;
+            if !self.dead_letter(queue, &oldest, "dropped")? {
+                return Ok(Room::Full(limit));
+            }
         }
     }
 

@@ -17,6 +17,16 @@ pub(super) struct OpenQueue {
     pub(super) rates: Mutex<Rates>,
 }
 
+/// Where dead letters of a queue go.
+pub(super) enum DeadLetters {
+    /// It is declared without a dead-letter queue.
+    Nowhere,
+    /// It has one that is not open here: another instance has removed it, or its declaration has not come yet.
+    Away,
+    /// Into this one.
+    Into(Arc<OpenQueue>),
+}
+
 /// Every open queue, by number and by name. Replaced whole, so that a transaction sees one state of it.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
@@ -34,11 +44,16 @@ impl Registry {
     }
 
     /// Where dead letters of a queue go.
-    pub(super) fn dead_letters_of(&self, queue: &OpenQueue) -> Option<&Arc<OpenQueue>> {
-        let name = queue.spec.policy.dead_letter_queue.clone()?;
-        self.by_key(&QueueKey {
+    pub(super) fn dead_letters_of(&self, queue: &OpenQueue) -> DeadLetters {
+        let Some(name) = queue.spec.policy.dead_letter_queue.clone() else {
+            return DeadLetters::Nowhere;
+        };
+        let target = self.by_key(&QueueKey {
             tenant: queue.spec.key.tenant.clone(),
             name,
+        });
+        target.map_or(DeadLetters::Away, |target| {
+            DeadLetters::Into(Arc::clone(target))
         })
     }
 

@@ -117,6 +117,29 @@ impl Stored {
         self.expires.is_some_and(|expires| expires <= now.at)
     }
 
+    /// What names the delivery that holds it, where one does.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        let token = self.token.filter(|_| self.state == State::Leased)?;
+        Some(Receipt {
+            queue: self.queue,
+            message: self.id,
+            token,
+        })
+    }
+
+    /// What it takes in a reply: body and headers, and the history of its attempts.
+    pub(super) fn reply_bytes(&self, connection: &rusqlite::Connection) -> Result<i64, QueueError> {
+        if self.attempts == 0 && self.dead.is_none() {
+            return Ok(self.bytes);
+        }
+        let history: i64 = connection
+            .prepare_cached(
+                "SELECT coalesce(sum(length(CAST(record AS BLOB))), 0) FROM attempt WHERE content = ?1",
+            )?
+            .query_row([self.content], |row| row.get(0))?;
+        Ok(self.bytes.saturating_add(history))
+    }
+
     /// The message as a consumer sees it. `receipt` is only for who holds it.
     pub(super) fn to_message(
         &self,

@@ -12,7 +12,7 @@ use super::axis::Now;
 use super::registry::{Moved, OpenQueue, Registry};
 use super::row::{COLUMNS, State, Stored};
 use crate::error::QueueError;
-use crate::model::{Attempt, DeadLetter, limits};
+use crate::model::{Attempt, limits};
 
 /// What is to be done once the transaction is durable.
 #[derive(Debug, Default)]
@@ -230,7 +230,7 @@ impl<'tx> Work<'tx> {
     }
 
     /// Where a message that nothing else holds back stands, and until when.
-    fn waiting_state(&self, not_before: i64) -> (State, Option<i64>) {
+    pub(super) fn waiting_state(&self, not_before: i64) -> (State, Option<i64>) {
         if not_before > self.now.at {
             (State::Delayed, Some(not_before))
         } else {
@@ -266,7 +266,7 @@ impl<'tx> Work<'tx> {
     }
 
     /// Takes a message out of its queue, leaves its content, and lets the next one of its ordering key go.
-    fn leave(&mut self, row: &Stored) -> Result<(), QueueError> {
+    pub(super) fn leave(&mut self, row: &Stored) -> Result<(), QueueError> {
         self.tx
             .prepare_cached("DELETE FROM message WHERE queue = ?1 AND id = ?2")?
             .execute((row.queue, row.id))?;
@@ -327,35 +327,8 @@ impl<'tx> Work<'tx> {
         Ok(())
     }
 
-    /// Ends a lease without success: history, then another attempt, or the dead-letter queue at the maximum.
-    pub(super) fn fail(
-        &mut self,
-        queue: &OpenQueue,
-        row: &Stored,
-        failure: &Failure<'_>,
-    ) -> Result<(), QueueError> {
-        self.remember(queue, row, failure)?;
-        if failure.outcome == "dead" {
-            return self.dead_letter(queue, row, "rejected");
-        }
-        if row.has_expired(self.now) {
-            self.effects.expired += 1;
-            return self.remove(row);
-        }
-        let policy = &queue.spec.policy;
-        if policy.dead_letter_queue.is_some() && row.attempts >= policy.max_attempts {
-            return self.dead_letter(queue, row, "max_attempts");
-        }
-        let wait_ms = match failure.after_ms {
-            Some(after_ms) => after_ms,
-            None => self.jitter(policy.backoff.bound_ms(row.attempts))?,
-        };
-        let (state, due) = self.waiting_state(self.now.at.saturating_add(wait_ms));
-        self.set_state(row, state, due)
-    }
-
     /// A wait between zero and a bound, both included.
-    fn jitter(&self, bound_ms: i64) -> Result<i64, QueueError> {
+    pub(super) fn jitter(&self, bound_ms: i64) -> Result<i64, QueueError> {
         let choices = u64::try_from(bound_ms).unwrap_or(0).saturating_add(1);
         let drawn = if choices == 1 {
             0
@@ -365,7 +338,7 @@ impl<'tx> Work<'tx> {
         Ok(i64::try_from(drawn).unwrap_or(bound_ms))
     }
 
-    fn remember(
+    pub(super) fn remember(
         &self,
         queue: &OpenQueue,
         row: &Stored,
@@ -391,50 +364,6 @@ impl<'tx> Work<'tx> {
         self.tx
             .prepare_cached("DELETE FROM attempt WHERE content = ?1 AND number <= ?2")?
             .execute((row.content, number - limits::HISTORY_MAX))?;
-        Ok(())
-    }
-
-    /// Moves a message to the dead-letter queue of its queue, with its history. Limits of that queue do not apply: a dead
-    /// letter must not be lost. From an end, which has no such queue, only what is dropped comes here: it goes.
-    pub(super) fn dead_letter(
-        &mut self,
-        queue: &OpenQueue,
-        row: &Stored,
-        reason: &str,
-    ) -> Result<(), QueueError> {
-        let registry = Arc::clone(&self.registry);
-        let Some(target) = registry.dead_letters_of(queue) else {
-            return self.remove(row);
-        };
-        self.leave(row)?;
-        let dead = DeadLetter {
-            queue: queue.spec.key.name.to_string(),
-            reason: reason.to_owned(),
-            at_ms: self.now.wall.0,
-        };
-        let now = self.now.at;
-        self.enter(
-            target,
-            &Entering {
-                content: row.content,
-                bytes: row.bytes,
-                priority: row.priority,
-                not_before: now,
-                expires: target
-                    .spec
-                    .policy
-                    .ttl_ms
-                    .map(|ttl_ms| now.saturating_add(ttl_ms)),
-                // One dead letter must not hide those behind it.
-                ordering: None,
-                origin: Some(queue.id),
-                dead: Some(serde_json::to_string(&dead).map_err(QueueError::Corrupt)?),
-            },
-        )?;
-        if let Some(tally) = self.tally(queue.id)? {
-            tally.dead += 1;
-        }
-        self.effects.dead += 1;
         Ok(())
     }
 }
