@@ -1,5 +1,5 @@
-//! The cache beside its peers, all in one run: in memory over Thrift beside `redis-benchmark`, batches beside `MGET`, and over
-//! HTTP through a Redis beside webdis on the same Redis.
+//! The cache beside its peers, all in one run: in memory over Thrift beside `redis-benchmark`, batches beside `MGET`, over HTTP
+//! through a Redis beside webdis on the same Redis, and with what was read kept near.
 //!
 //! Requests are encoded before the run and sent over connections that are kept, one under way on each, as `redis-benchmark`
 //! does. Rounds alternate between the candidates; medians are shown.
@@ -23,10 +23,12 @@ use plinth_benches::redis::Redis;
 use plinth_benches::table::{Row, note, ratio, show};
 use plinth_benches::webdis::Webdis;
 
+/// Bytes that the server near Redis may keep.
+const NEAR_BYTES: u64 = 64 * 1024 * 1024;
 /// Keys of one batch.
 const BATCH: usize = 100;
 
-/// Measures two servers of its own, in memory and on Redis, beside a Redis and a webdis of its own.
+/// Measures three servers of its own, in memory, on Redis and near Redis, beside a Redis and a webdis of its own.
 #[derive(Parser)]
 struct Arguments {
     /// The plinth program, built with --release
@@ -110,6 +112,9 @@ async fn main() -> Result<()> {
     ];
     let memory = Plinth::start(&arguments, &[]).await?;
     let through = Plinth::start(&arguments, &on_redis).await?;
+    let kept = ("PLINTH__CACHE__NEAR__BYTES_MAX", NEAR_BYTES.to_string());
+    let near_redis: Vec<_> = on_redis.iter().cloned().chain([kept]).collect();
+    let near = Plinth::start(&arguments, &near_redis).await?;
     let value = String::from_utf8_lossy(&VALUE).into_owned();
     redis.set("bench", &value).await?;
     for number in 0..BATCH {
@@ -137,6 +142,9 @@ async fn main() -> Result<()> {
     };
     let host = through.http();
     let over_http = load(host.clone(), http_get(&host, &through.key), Framing::Http);
+    let near_get = load(near.thrift(), thrift_get(&near.key), Framing::Thrift);
+    let host = near.http();
+    let near_http = load(host.clone(), http_get(&host, &near.key), Framing::Http);
     let host = webdis.address.clone();
     let over_webdis = load(host.clone(), webdis_get(&host), Framing::Http);
     let each = f64::from(u32::try_from(BATCH)?);
@@ -148,12 +156,14 @@ async fn main() -> Result<()> {
             .benchmark(arguments.connections, arguments.requests)
             .await?;
         note(&mut rows, REDIS_GET, 1.0, peer);
+        note(&mut rows, NEAR_GET, 1.0, near_get.run().await?);
         note(&mut rows, BATCH_GET, each, many.run().await?);
         let peer = redis
             .benchmark_command(arguments.connections, batches, &mget)
             .await?;
         note(&mut rows, REDIS_MGET, each, peer);
         note(&mut rows, HTTP_GET, 1.0, over_http.run().await?);
+        note(&mut rows, NEAR_HTTP, 1.0, near_http.run().await?);
         note(&mut rows, WEBDIS_GET, 1.0, over_webdis.run().await?);
     }
     println!("{}", show(&rows));
@@ -161,6 +171,8 @@ async fn main() -> Result<()> {
         (GET, REDIS_GET),
         (BATCH_GET, REDIS_MGET),
         (HTTP_GET, WEBDIS_GET),
+        (NEAR_GET, REDIS_GET),
+        (NEAR_HTTP, WEBDIS_GET),
     ] {
         let times = ratio(&rows, ours, theirs).unwrap_or_default();
         println!("{ours}: {times:.2} x {theirs}");
@@ -168,6 +180,7 @@ async fn main() -> Result<()> {
     webdis.stop().await?;
     redis.stop().await?;
     memory.server.stop().await?;
+    near.server.stop().await?;
     through.server.stop().await
 }
 
@@ -175,5 +188,7 @@ const GET: &str = "GET in memory, Thrift";
 const REDIS_GET: &str = "redis-benchmark GET";
 const BATCH_GET: &str = "keys by BatchGet(100) in memory, Thrift";
 const REDIS_MGET: &str = "keys by redis-benchmark MGET(100)";
+const NEAR_GET: &str = "GET near Redis, Thrift";
+const NEAR_HTTP: &str = "GET near Redis, HTTP";
 const HTTP_GET: &str = "GET through Redis, HTTP";
 const WEBDIS_GET: &str = "GET by webdis on the same Redis";
