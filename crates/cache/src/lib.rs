@@ -18,7 +18,8 @@ mod service;
 mod settings;
 
 pub use backend::memory::MemoryCache;
+pub use backend::redis::near::{NearCache, NearNumbers};
 pub use backend::redis::{EngineClock, RedisCache};
 pub use error::{CacheError, EngineFault, Refusal};
 pub use service::{CacheService, ItemResults};
-pub use settings::{CacheBackendKind, CacheSettings};
+pub use settings::{CacheBackendKind, CacheSettings, NearSettings};

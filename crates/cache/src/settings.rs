@@ -17,6 +17,29 @@ pub enum CacheBackendKind {
     Redis,
 }
 
+/// Largest age of a value that is kept near, in milliseconds.
+const NEAR_AGE_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// Values of Redis that are kept in this process as long as nobody changed them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearSettings {
+    /// Bound of keys, values and bookkeeping that are kept, in bytes; 0 keeps nothing.
+    pub bytes_max: u64,
+    /// After how long a value is read from Redis again although nobody changed it, in milliseconds: also where the clock of
+    /// Redis jumps forward, what is gone by it is not told for longer.
+    pub max_age_ms: u64,
+}
+
+impl Default for NearSettings {
+    fn default() -> Self {
+        Self {
+            bytes_max: 0,
+            max_age_ms: 10_000,
+        }
+    }
+}
+
 /// Where values are kept, and how many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +58,8 @@ pub struct CacheSettings {
     pub tenant_keys_max: u64,
     /// With `memory`: most bytes of one tenant in all its namespaces; 0 is no limit of its own.
     pub tenant_bytes_max: u64,
+    /// With `redis`: what of it is kept in this process.
+    pub near: NearSettings,
 }
 
 impl Default for CacheSettings {
@@ -42,6 +67,7 @@ impl Default for CacheSettings {
         Self {
             backend: CacheBackendKind::default(),
             key_prefix: "plinth".to_owned(),
+            near: NearSettings::default(),
             bytes_max: 256 * 1024 * 1024,
             namespaces_max: 10_000,
             tenant_keys_max: 0,
@@ -54,6 +80,18 @@ impl CacheSettings {
     /// Checks them. Errors: 1001 naming the setting.
     pub fn validate(&self) -> Result<()> {
         check_key_prefix("cache.key_prefix", &self.key_prefix)?;
+        if !(1..=NEAR_AGE_MS_MAX).contains(&self.near.max_age_ms) {
+            return Err(Error::invalid(
+                "cache.near.max_age_ms",
+                format!("must lie in 1..={NEAR_AGE_MS_MAX}"),
+            ));
+        }
+        if self.near.bytes_max > 0 && self.backend != CacheBackendKind::Redis {
+            return Err(Error::invalid(
+                "cache.near.bytes_max",
+                "goes with cache.backend = `redis` only: what is in memory is near already",
+            ));
+        }
         if self.backend == CacheBackendKind::Redis {
             // Namespaces of a tenant lie on different nodes, which no step counts together.
             for (field, set) in [
@@ -99,6 +137,13 @@ mod tests {
         for bad in ["", "a{b}", "a:b", &"p".repeat(KEY_PREFIX_BYTES_MAX + 1)] {
             assert_eq!(refused(&with(bad)), "cache.key_prefix");
         }
+        let mut near = CacheSettings::default();
+        near.near.bytes_max = 1;
+        assert_eq!(refused(&near), "cache.near.bytes_max");
+        near.backend = CacheBackendKind::Redis;
+        assert!(near.validate().is_ok());
+        near.near.max_age_ms = 0;
+        assert_eq!(refused(&near), "cache.near.max_age_ms");
         let mut quota = CacheSettings {
             tenant_bytes_max: 1,
             ..CacheSettings::default()

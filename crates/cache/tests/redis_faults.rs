@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::{Changed, Condition, LeaseMs, LeaseState, LeaseWhen};
-use plinth_cache::{CacheError, EngineClock, RedisCache};
-use plinth_core::{Error, ErrorCode, Outcome, SystemClock};
-use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
+use plinth_cache::{CacheError, RedisCache};
+use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
 use plinth_testkit::redis::{RedisProcess, RedisSentinels, is_installed, url_at};
 
@@ -24,16 +23,7 @@ use support::*;
 const WAIT_MS_MAX: u64 = 20_000;
 
 fn cache(url: &str) -> Arc<RedisCache> {
-    let settings = RedisSettings {
-        url: RedisUrl::new(url),
-        command_timeout_ms: 500,
-        heartbeat_ms: 100,
-        reconnect_first_ms: 10,
-        reconnect_max_ms: 50,
-        ..RedisSettings::default()
-    };
-    let link = RedisLink::start(&settings).expect("starts");
-    RedisCache::new(link, "faults", EngineClock::Server, SystemClock::shared())
+    quick_redis(url, "faults")
 }
 
 async fn store_as(cache: &RedisCache, value: &[u8], condition: Condition) -> Result<i64, Error> {

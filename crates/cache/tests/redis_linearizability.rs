@@ -2,7 +2,9 @@
 //! everything that they were told, writes of unknown outcome included (linearizability by key).
 #![expect(
     clippy::expect_used,
-    reason = "the inputs are written in the test; a bad one is a fault of the test"
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a bad input is a fault of the test; a run says what it checked"
 )]
 
 mod support;
@@ -10,9 +12,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plinth_cache::backend::CacheBackend as _;
+use plinth_cache::backend::CacheBackend;
 use plinth_cache::model::{Changed, Condition};
-use plinth_cache::{CacheError, EngineClock, RedisCache};
+use plinth_cache::{CacheError, EngineClock, NearCache, NearSettings, RedisCache};
 use plinth_core::{Error, ErrorCode, Outcome, SystemClock};
 use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
@@ -36,19 +38,21 @@ const OPERATIONS_DEFAULT: usize = 400;
 
 type History = Recorder<usize, RegisterOp, RegisterReply>;
 
-/// Reads a key and changes it. Says whether the change was sent.
+/// Reads a key so many times and changes it. Says whether the change was sent.
 async fn act(
-    cache: &RedisCache,
+    cache: &dyn CacheBackend,
     history: &History,
     client: u32,
     round: usize,
+    reads: usize,
     random: &mut StdRng,
 ) -> bool {
     let place = round * KEYS + random.random_range(0..KEYS);
     let (space, name) = (space("shop", "orders"), format!("k{place}"));
-    let seen = {
+    let mut seen = None;
+    for _ in 0..reads {
         let underway = history.begin(client, place, RegisterOp::Get);
-        match cache.get(&space, &key(&name)).await {
+        seen = match cache.get(&space, &key(&name)).await {
             Ok(reply) => {
                 let found = reply.answer.found().map(|found| {
                     let bytes = found.value.bytes.as_ref().try_into().expect("eight bytes");
@@ -61,8 +65,8 @@ async fn act(
                 underway.not_applied();
                 None
             }
-        }
-    };
+        };
+    }
     let value: u64 = random.random();
     let (operation, change) = match (random.random_range(0..10), seen) {
         (0, _) => (RegisterOp::Delete { version: None }, delete(&name, None)),
@@ -123,9 +127,39 @@ async fn act(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_order_explains_what_clients_were_told_over_cuts_and_swallowed_answers() {
+    if is_installed() {
+        check(1, |settings| redis(settings) as _).await;
+    }
+}
+
+/// All clients on one instance: what it acknowledges no later read of it misses.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_of_one_instance_that_keeps_values_near() {
     if !is_installed() {
         return;
     }
+    let shared: std::cell::OnceCell<Arc<NearCache>> = std::cell::OnceCell::new();
+    let near = NearSettings {
+        bytes_max: 16 * 1024 * 1024,
+        ..NearSettings::default()
+    };
+    check(4, |settings| {
+        let shared = shared.get_or_init(|| NearCache::start(redis(settings), &near));
+        Arc::clone(shared) as _
+    })
+    .await;
+    let hits = shared.get().map(|near| near.numbers().hits_total);
+    assert!(hits > Some(100), "{hits:?} answers from here");
+}
+
+/// A cache on a link of its own.
+fn redis(settings: &RedisSettings) -> Arc<RedisCache> {
+    let link = RedisLink::start(settings).expect("starts");
+    let clock = SystemClock::shared();
+    RedisCache::new(link, "linear", EngineClock::Server, clock)
+}
+
+async fn check(reads: usize, cache: impl Fn(&RedisSettings) -> Arc<dyn CacheBackend>) {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let seed = number("PLINTH_LINEAR_SEED").unwrap_or_else(rand::random);
     let operations = number("PLINTH_LINEAR_OPERATIONS").map_or(OPERATIONS_DEFAULT, |all| {
@@ -144,16 +178,14 @@ async fn one_order_explains_what_clients_were_told_over_cuts_and_swallowed_answe
     let history = Arc::new(History::default());
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..CLIENTS {
-        let link = RedisLink::start(&settings).expect("starts");
-        let clock = SystemClock::shared();
-        let cache = RedisCache::new(link, "linear", EngineClock::Server, clock);
+        let cache = cache(&settings);
         let history = Arc::clone(&history);
         let mut random = StdRng::seed_from_u64(seed.wrapping_add(u64::from(client)));
         clients.spawn(async move {
             let mut sent = 0;
             while sent < operations {
                 let round = sent / CHANGES_PER_ROUND;
-                if act(&cache, &history, client, round, &mut random).await {
+                if act(cache.as_ref(), &history, client, round, reads, &mut random).await {
                     sent += 1;
                 } else {
                     // No connection stands: without a pause all attempts would fall into one gap.

@@ -67,4 +67,11 @@ async fn the_cache_and_the_locks_tell_the_same_on_redis() {
     ];
     check(&settings, "cache: ").await;
     check(&settings, "lock: ").await;
+    // The scenarios begin with nothing stored.
+    let near = [
+        ("PLINTH__CACHE__NEAR__BYTES_MAX", "1000000"),
+        ("PLINTH__CACHE__KEY_PREFIX", "near"),
+    ];
+    let near: Vec<_> = settings.into_iter().chain(near).collect();
+    check(&near, "cache: ").await;
 }

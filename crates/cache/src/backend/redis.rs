@@ -37,6 +37,7 @@ mod entry;
 mod fault;
 mod lease;
 mod look;
+pub mod near;
 mod scripts;
 mod walk;
 

@@ -12,7 +12,9 @@ use plinth_cache::model::{
     Atomicity, Change, ChangeKind, Changed, Condition, Content, Guard, Key, Life, Namespace,
     Policy, Put, Read, Scope, Space, Stored, Tags, Ttl, Value,
 };
-use plinth_cache::{CacheError, CacheSettings, EngineClock, MemoryCache, RedisCache};
+use plinth_cache::{
+    CacheError, CacheSettings, EngineClock, MemoryCache, NearCache, NearSettings, RedisCache,
+};
 use plinth_core::{ManualClock, SharedClock, TenantId, TimestampMs};
 use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
 use plinth_testkit::services::{
@@ -92,6 +94,59 @@ pub(crate) fn redis_cache(
     RedisCache::new(link, &key_prefix, engine_clock, clock)
 }
 
+/// The same with values kept near, once every change is heard. Its link lives on the runtime of the property tests, so that
+/// this can be waited for anywhere.
+fn near(url: &str) -> Rig {
+    let _inside = RUNTIME.enter();
+    let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
+    let engine_clock = EngineClock::Given(clock.clone());
+    let far = redis_cache(url, engine_clock, clock.clone());
+    let settings = NearSettings {
+        bytes_max: 16 * 1024 * 1024,
+        max_age_ms: 3_600_000,
+    };
+    let near = NearCache::start(far, &settings);
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let waiting = Arc::clone(&near);
+    RUNTIME.spawn(async move {
+        while !waiting.numbers().heard {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        tell.send(()).expect("somebody waits");
+    });
+    told.recv().expect("hears");
+    Rig {
+        backend: near,
+        memory: None,
+        clock,
+    }
+}
+
+/// The deployments on which values are kept near, by name.
+fn near_backends() -> Vec<(&'static str, Rig)> {
+    let kept_near = |(name, url): (&str, String)| match name {
+        "redis" => Some(("redis, kept near", near(&url))),
+        "cluster" => Some(("cluster, kept near", near(&url))),
+        _ => None,
+    };
+    redis_urls().into_iter().filter_map(kept_near).collect()
+}
+
+/// The Redis backend on the server's own clock, quick to see that something is wrong.
+pub(crate) fn quick_redis(url: &str, key_prefix: &str) -> Arc<RedisCache> {
+    let settings = RedisSettings {
+        url: RedisUrl::new(url),
+        command_timeout_ms: 500,
+        heartbeat_ms: 100,
+        reconnect_first_ms: 10,
+        reconnect_max_ms: 50,
+        ..RedisSettings::default()
+    };
+    let link = RedisLink::start(&settings).expect("starts");
+    let clock = plinth_core::SystemClock::shared();
+    RedisCache::new(link, key_prefix, EngineClock::Server, clock)
+}
+
 /// Every deployment of Redis that the services of the tests offer, by name.
 pub(crate) fn redis_urls() -> Vec<(&'static str, String)> {
     [
@@ -112,6 +167,7 @@ pub(crate) fn backends() -> Vec<(&'static str, Rig)> {
             .into_iter()
             .map(|(name, url)| (name, redis(&url))),
     );
+    rigs.extend(near_backends());
     rigs
 }
 
@@ -268,10 +324,9 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The Redis backends under the contract, for property tests.
 pub(crate) fn redis_backends() -> Vec<(&'static str, Rig)> {
     let _inside = RUNTIME.enter();
-    redis_urls()
-        .into_iter()
-        .map(|(name, url)| (name, redis(&url)))
-        .collect()
+    let far = redis_urls().into_iter();
+    let far = far.map(|(name, url)| (name, redis(&url)));
+    far.chain(near_backends()).collect()
 }
 
 /// The embedded backend alone, for property tests.

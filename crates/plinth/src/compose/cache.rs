@@ -1,10 +1,14 @@
 //! The cache on its backend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use plinth_cache::backend::CacheBackend;
-use plinth_cache::{CacheBackendKind, CacheService, EngineClock, MemoryCache, RedisCache};
+use plinth_cache::{
+    CacheBackendKind, CacheService, EngineClock, MemoryCache, NearCache, NearNumbers, RedisCache,
+};
+use plinth_core::MetricSink;
 use plinth_database::DatabaseService;
 use plinth_outbound::OutboundClient;
 use plinth_redis_link::RedisLink;
@@ -15,6 +19,9 @@ use tokio_util::task::TaskTracker;
 use super::Handles;
 use super::loaders::Loaders;
 use crate::settings::Settings;
+
+/// Time between two looks at the numbers of the near cache, in milliseconds.
+const MEASURE_EVERY_MS: u64 = 500;
 
 /// Makes the cache on the backend that the settings name, with the tasks that keep it. Errors: it is Redis and there is none.
 pub(super) async fn open_cache(
@@ -57,13 +64,61 @@ fn open_backend(
         }
         (CacheBackendKind::Redis, Some(link)) => {
             let prefix = &settings.cache.key_prefix;
-            Ok(RedisCache::new(
-                Arc::clone(link),
-                prefix,
-                EngineClock::Server,
-                clock,
-            ))
+            let redis = RedisCache::new(Arc::clone(link), prefix, EngineClock::Server, clock);
+            if settings.cache.near.bytes_max == 0 {
+                return Ok(redis);
+            }
+            let near = NearCache::start(redis, &settings.cache.near);
+            tasks.spawn(measure(Arc::clone(&near), handles.sink(), stop.clone()));
+            Ok(near)
         }
         (CacheBackendKind::Redis, None) => bail!("cache.backend is `redis`, but there is none"),
+    }
+}
+
+/// Tells the numbers of the near cache, until the instance ends.
+async fn measure(near: Arc<NearCache>, metrics: Arc<dyn MetricSink>, stop: CancellationToken) {
+    let mut looks = tokio::time::interval(Duration::from_millis(MEASURE_EVERY_MS));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = NearNumbers::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+        let now = near.numbers();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "gauges for people; 52 bits are enough"
+        )]
+        let gauge = |name, value: u64| metrics.set(name, &[], value as f64);
+        gauge("plinth_cache_near_entries", now.entries);
+        gauge("plinth_cache_near_bytes", now.bytes);
+        gauge("plinth_cache_near_heard", u64::from(now.heard));
+        for (name, before, after) in [
+            (
+                "plinth_cache_near_hits_total",
+                told.hits_total,
+                now.hits_total,
+            ),
+            (
+                "plinth_cache_near_misses_total",
+                told.misses_total,
+                now.misses_total,
+            ),
+            (
+                "plinth_cache_near_invalidations_total",
+                told.invalidations_total,
+                now.invalidations_total,
+            ),
+            (
+                "plinth_cache_near_flushes_total",
+                told.flushes_total,
+                now.flushes_total,
+            ),
+        ] {
+            metrics.add(name, &[], after.saturating_sub(before));
+        }
+        told = now;
     }
 }

@@ -46,6 +46,7 @@ async fn instances_share_values_in_redis_which_may_go_and_come() {
         ("PLINTH__CACHE__KEY_PREFIX", "shared"),
         ("PLINTH__REDIS__URL", url.as_str()),
         ("PLINTH__REDIS__RECONNECT_MAX_MS", "100"),
+        ("PLINTH__CACHE__NEAR__BYTES_MAX", "1000000"),
     ];
     redis.kill().await.expect("is killed");
     // It starts without Redis, says so, and serves what does not need it.
@@ -94,6 +95,14 @@ async fn instances_share_values_in_redis_which_may_go_and_come() {
         metric(&one, "plinth_redis_connections").await >= 2.0
             && metric(&one, "plinth_redis_commands_total").await >= 2.0
             && metric(&one, "plinth_redis_reconnects_total").await >= 1.0
+            && metric(&one, "plinth_cache_near_heard").await >= 1.0
+    })
+    .await;
+    turns("near", async || {
+        let found = over_http.cache().get("orders", "k").await.expect("reads");
+        assert!(found.is_some());
+        metric(&one, "plinth_cache_near_hits_total").await >= 2.0
+            && metric(&one, "plinth_cache_near_entries").await >= 1.0
     })
     .await;
     let keys = redis

@@ -16,7 +16,7 @@ use plinth_redis_link::LinkError;
 use super::fault::unread;
 use crate::error::CacheError;
 use crate::model::{
-    Content, ContentType, Encoding, Expiring, Found, KnownAbsent, Read, Tags, Value,
+    Content, ContentType, Encoding, Expiring, Found, KnownAbsent, Read, Tag, Tags, Value,
 };
 
 /// Bytes of the fields that every head has.
@@ -96,6 +96,7 @@ fn empty() -> Value {
 }
 
 /// A stored entry, read.
+#[derive(Clone)]
 pub(super) struct Stored {
     pub(super) version: i64,
     expires_ms: i64,
@@ -124,6 +125,27 @@ impl Stored {
     /// Whether only a script can judge it: it has tags, or a read moves its end.
     pub(super) const fn needs_script(&self) -> bool {
         self.idle_ms > 0 || !self.tags.is_empty()
+    }
+
+    /// Whether a read moves its end.
+    pub(super) const fn slides(&self) -> bool {
+        self.idle_ms > 0
+    }
+
+    /// Whether it is certainly neither gone nor stale before a time.
+    pub(super) const fn is_fresh_at(&self, now_ms: i64) -> bool {
+        (self.expires_ms == 0 || now_ms < self.expires_ms)
+            && (self.stale_ms == 0 || now_ms < self.stale_ms)
+    }
+
+    /// Its tags.
+    pub(super) fn tags(&self) -> &[Tag] {
+        self.tags.as_slice()
+    }
+
+    /// Bytes of its value as it is stored; 0 where it is known that there is none.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.bytes.len())
     }
 
     /// What a caller is told at a time.
@@ -193,6 +215,22 @@ fn parse(bytes: Bytes) -> Option<Stored> {
             None => None,
         },
     })
+}
+
+#[cfg(test)]
+impl Stored {
+    /// An entry of a version with tags that lasts.
+    pub(super) fn of_tests(version: i64, tags: &[&str]) -> Self {
+        Self {
+            version,
+            expires_ms: 0,
+            idle_ms: 0,
+            created_ms: 0,
+            stale_ms: 0,
+            tags: Tags::parse(tags).unwrap_or_default(),
+            value: Some(empty()),
+        }
+    }
 }
 
 #[cfg(test)]

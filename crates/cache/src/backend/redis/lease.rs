@@ -17,6 +17,15 @@ const LOOK_EVERY_MS_MIN: u64 = 5;
 /// The longest.
 const LOOK_EVERY_MS_MAX: u64 = 50;
 
+/// Whether what was read needs nobody who fills or refreshes it.
+pub(super) fn needs_no_lease(read: &Read) -> bool {
+    match read {
+        Read::Found(found) => found.freshness() == Freshness::Fresh,
+        Read::KnownAbsent(_) => true,
+        Read::Absent => false,
+    }
+}
+
 impl RedisCache {
     pub(super) async fn read_or_lease(
         &self,
@@ -31,14 +40,9 @@ impl RedisCache {
                 .look(area, std::slice::from_ref(key), Looking::Reading)
                 .await?
                 .pop();
-            let needed = match &seen {
-                Some(Read::Found(found)) => found.freshness() == Freshness::Stale,
-                Some(Read::KnownAbsent(_)) => false,
-                Some(Read::Absent) | None => true,
-            };
-            if !needed {
+            if let Some(read) = seen.filter(needs_no_lease) {
                 return Ok(LeasedRead {
-                    read: seen.unwrap_or(Read::Absent),
+                    read,
                     lease: LeaseState::NotNeeded,
                 });
             }

@@ -1,0 +1,377 @@
+//! The near cache: values of Redis kept in this process, as long as nobody changed them.
+//!
+//! Redis tells every change of a key on a connection of its own to each primary (`CLIENT TRACKING ON BCAST`). While one of
+//! these connections is away nothing is kept and everything is read from Redis. A change through this instance ends what is
+//! kept before it is sent and again before it is answered, so a read that begins after the answer never finds the old value; a
+//! change through another instance ends it when it is heard. Only what lasts for a fixed time and is certainly neither gone
+//! nor stale is answered from here; all else is asked. A batch of reads is answered from here only where all its values are
+//! here and stood side by side at one instant, which their versions show.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use plinth_core::{Fence, SharedClock};
+use plinth_redis_link::{Heard, Heed, Listener, PushKind, Value, cmd};
+
+use self::kept::{Came, Entry, Kept, Marker};
+use super::area::Area;
+use super::lease::needs_no_lease;
+use super::{EngineClock, RedisCache};
+use crate::backend::{CacheBackend, Capability, Looking};
+use crate::error::CacheError;
+use crate::model::{
+    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen,
+    LeasedRead, Read, Reply, Scan, Scanned, Space, Tags,
+};
+use crate::settings::NearSettings;
+
+mod kept;
+
+/// By how much the engine's clock may be ahead of what is reckoned from a read: both clocks cut off parts of a millisecond.
+const CUT_OFF_MS: i64 = 2;
+
+/// Values of Redis, near.
+pub struct NearCache {
+    far: Arc<RedisCache>,
+    near: Arc<Near>,
+    clock: SharedClock,
+    max_age_ms: u64,
+    _listener: Listener,
+}
+
+struct Near {
+    kept: Kept,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    invalidations: AtomicU64,
+    flushes: AtomicU64,
+}
+
+/// Numbers of a near cache. Those named `…_total` are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NearNumbers {
+    /// Entries kept.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether every change is heard and so something is kept.
+    pub heard: bool,
+    /// Keys that were answered from here.
+    pub hits_total: u64,
+    /// Keys that Redis was asked for.
+    pub misses_total: u64,
+    /// Keys whose change was heard.
+    pub invalidations_total: u64,
+    /// How often everything was forgotten.
+    pub flushes_total: u64,
+}
+
+impl NearCache {
+    /// Keeps values of a cache near, and begins to listen to their changes. To be called inside a runtime.
+    #[must_use]
+    pub fn start(far: Arc<RedisCache>, settings: &NearSettings) -> Arc<Self> {
+        let near = Arc::new(Near {
+            kept: Kept::new(settings.bytes_max),
+            counts: Counts::default(),
+        });
+        Arc::new(Self {
+            _listener: listen(&far, &near),
+            clock: Arc::clone(&far.clock),
+            max_age_ms: settings.max_age_ms,
+            far,
+            near,
+        })
+    }
+
+    /// Numbers for the metrics.
+    #[must_use]
+    pub fn numbers(&self) -> NearNumbers {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let (entries, bytes) = self.near.kept.size();
+        let counts = &self.near.counts;
+        NearNumbers {
+            entries,
+            bytes,
+            heard: self.near.kept.is_heard(),
+            hits_total: read(&counts.hits),
+            misses_total: read(&counts.misses),
+            invalidations_total: read(&counts.invalidations),
+            flushes_total: read(&counts.flushes),
+        }
+    }
+
+    /// The latest that the engine's clock can show now.
+    fn engine_ms(&self, entry: &Entry) -> i64 {
+        if let EngineClock::Given(clock) = &self.far.engine_clock {
+            return clock.now().0;
+        }
+        let since = self.clock.monotonic_ms().saturating_sub(entry.asked_ms);
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        entry
+            .read_ms
+            .saturating_add(since)
+            .saturating_add(CUT_OFF_MS)
+    }
+
+    /// What is kept of a key and can be told now, and the engine's time.
+    fn find(&self, name: &str) -> Option<(Arc<Entry>, i64)> {
+        let entry = self.near.kept.get(name)?;
+        let age_ms = self.clock.monotonic_ms().saturating_sub(entry.asked_ms);
+        let now_ms = self.engine_ms(&entry);
+        let told = age_ms < self.max_age_ms && entry.stored.is_fresh_at(now_ms);
+        told.then_some((entry, now_ms))
+    }
+
+    /// Answers keys from here, where all are here and stood side by side at one instant.
+    fn answer(&self, names: &[String]) -> Option<Vec<Read>> {
+        let found: Option<Vec<_>> = names.iter().map(|name| self.find(name)).collect();
+        let found = found?;
+        // At the earliest of the reads every other value had been stored already, and stood until its own later read.
+        let earliest = found.iter().map(|(entry, _)| entry.seen).min();
+        let newest = found.iter().map(|(entry, _)| entry.stored.version).max();
+        if names.len() > 1 && newest > earliest {
+            return None;
+        }
+        count(&self.near.counts.hits, names.len());
+        let read = |(entry, now_ms): (Arc<Entry>, i64)| entry.stored.clone().read(now_ms);
+        Some(found.into_iter().map(read).collect())
+    }
+
+    /// Reads keys from here or from Redis.
+    async fn look(
+        &self,
+        area: &Area,
+        keys: &[Key],
+        looking: Looking,
+    ) -> Result<Vec<Read>, CacheError> {
+        let names = names_of(area, keys.iter());
+        if let Some(reads) = self.answer(&names) {
+            return Ok(reads);
+        }
+        count(&self.near.counts.misses, names.len());
+        let space = self.near.kept.space(&area.prefix);
+        let marker = space.and_then(|space| self.near.kept.mark(&space, &names));
+        let asked_ms = self.clock.monotonic_ms();
+        let redirected = self.far.link.numbers().redirects_total;
+        let with_seen = marker.is_some();
+        let looked = self
+            .far
+            .look_closely(area, keys, looking, with_seen)
+            .await?;
+        // Whoever a cluster sends to may be a primary that is not listened to yet.
+        let marker = marker.filter(|_| self.far.link.numbers().redirects_total == redirected);
+        let (seen, read_ms) = (looked.seen, looked.now_ms);
+        let mut reads = Vec::with_capacity(keys.len());
+        for (place, (stored, name)) in looked.found.into_iter().zip(&names).enumerate() {
+            let Some(stored) = stored else {
+                reads.push(Read::Absent);
+                continue;
+            };
+            if let Some(marker) = &marker
+                && !stored.slides()
+            {
+                let came = Came {
+                    stored: stored.clone(),
+                    seen,
+                    read_ms,
+                    asked_ms,
+                };
+                self.keep(marker, place, name, came);
+            }
+            reads.push(stored.read(read_ms));
+        }
+        Ok(reads)
+    }
+
+    fn keep(&self, marker: &Marker, place: usize, name: &str, came: Came) {
+        let kept = self.near.kept.keep(marker, place, name, came);
+        tracing::trace!(kept, "cache.near");
+    }
+}
+
+fn count(number: &AtomicU64, more: usize) {
+    let more = u64::try_from(more).unwrap_or(u64::MAX);
+    number.fetch_add(more, Ordering::Relaxed);
+}
+
+/// The keys of entries in Redis, by which they are kept.
+fn names_of<'a>(area: &Area, keys: impl Iterator<Item = &'a Key>) -> Vec<String> {
+    keys.map(|key| area.key("e:", key.as_str())).collect()
+}
+
+/// Hears of every change of every key of the cache.
+fn listen(far: &RedisCache, near: &Arc<Near>) -> Listener {
+    let begin = format!("{}:{{", far.key_prefix);
+    let mut track = cmd("CLIENT");
+    track.arg("TRACKING").arg("ON").arg("BCAST");
+    track.arg("PREFIX").arg(&begin).arg("NOLOOP");
+    let (near, heed) = (Arc::clone(near), Mutex::<Heed>::default());
+    far.link.listen(vec![track], move |heard| {
+        let mut heed = heed.lock();
+        if heed.note(&heard) {
+            return near.flush(heed.is_whole());
+        }
+        let Heard::Push {
+            kind: PushKind::Invalidate,
+            data,
+            ..
+        } = heard
+        else {
+            return;
+        };
+        match data.into_iter().next() {
+            Some(Value::Array(names)) => names.into_iter().for_each(|name| match name {
+                Value::BulkString(name) => near.hear(&name, begin.len()),
+                _ => near.flush(heed.is_whole()),
+            }),
+            // The server was emptied.
+            _ => near.flush(heed.is_whole()),
+        }
+    })
+}
+
+impl Near {
+    fn flush(&self, heard: bool) {
+        count(&self.counts.flushes, 1);
+        self.kept.flush(heard);
+    }
+
+    /// A key was changed. Names hold no brace, so the first one ends the part that all keys of a namespace begin with.
+    fn hear(&self, name: &[u8], tag_from: usize) {
+        const TAG_END: &str = "}:";
+        let Ok(name) = std::str::from_utf8(name) else {
+            return;
+        };
+        let end = name.get(tag_from..).and_then(|rest| rest.find(TAG_END));
+        let end = end.map(|end| tag_from + end + TAG_END.len());
+        let Some((prefix, rest)) = end.and_then(|end| name.split_at_checked(end)) else {
+            return;
+        };
+        if rest.starts_with("e:") {
+            count(&self.counts.invalidations, 1);
+            self.kept.drop_key(name);
+        } else if let Some(tag) = rest.strip_prefix("t:") {
+            count(&self.counts.invalidations, 1);
+            self.kept.drop_tag(prefix, tag);
+        } else if rest == "c" {
+            count(&self.counts.invalidations, 1);
+            self.kept.drop_space(prefix);
+        }
+    }
+}
+
+#[async_trait]
+impl CacheBackend for NearCache {
+    fn name(&self) -> &'static str {
+        self.far.name()
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        self.far.capabilities()
+    }
+
+    async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
+        let area = self.far.area(space)?;
+        let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
+        let read = found.await?.pop().unwrap_or(Read::Absent);
+        Ok(Reply::full(read))
+    }
+
+    async fn get_many(
+        &self,
+        space: &Space,
+        keys: &[Key],
+        looking: Looking,
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
+        let area = self.far.area(space)?;
+        self.look(&area, keys, looking).await.map(Reply::full)
+    }
+
+    async fn apply(
+        &self,
+        space: &Space,
+        changes: Vec<Change>,
+        guard: Guard,
+    ) -> Result<Reply<Vec<Result<Changed, CacheError>>>, CacheError> {
+        let area = self.far.area(space)?;
+        let names = names_of(&area, changes.iter().map(|change| &change.key));
+        let _changing = self.near.kept.changing(&names);
+        self.far.apply(space, changes, guard).await
+    }
+
+    async fn scan(&self, space: &Space, scan: Scan) -> Result<Scanned, CacheError> {
+        self.far.scan(space, scan).await
+    }
+
+    async fn clear(&self, space: &Space, fence: Option<Fence>) -> Result<i64, CacheError> {
+        let area = self.far.area(space)?;
+        let kept = self.near.kept.space(&area.prefix);
+        let _clearing = kept.as_deref().map(|kept| self.near.kept.clearing(kept));
+        self.far.clear(space, fence).await
+    }
+
+    async fn invalidate_tags(
+        &self,
+        space: &Space,
+        tags: Tags,
+        fence: Option<Fence>,
+    ) -> Result<i64, CacheError> {
+        let area = self.far.area(space)?;
+        let kept = self.near.kept.space(&area.prefix);
+        let named = tags.as_slice().iter();
+        let named: Vec<_> = named.map(|tag| tag.as_str().to_owned()).collect();
+        let _invalidating = kept
+            .as_deref()
+            .map(|kept| self.near.kept.invalidating(kept, named));
+        self.far.invalidate_tags(space, tags, fence).await
+    }
+
+    async fn get_or_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        lease: LeaseMs,
+        when: LeaseWhen,
+    ) -> Result<Reply<LeasedRead>, CacheError> {
+        if when == LeaseWhen::Needed {
+            let area = self.far.area(space)?;
+            let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
+            if let Some(read) = found.await?.pop().filter(needs_no_lease) {
+                let lease = LeaseState::NotNeeded;
+                return Ok(Reply::full(LeasedRead { read, lease }));
+            }
+        }
+        self.far.get_or_lease(space, key, lease, when).await
+    }
+
+    async fn lease_ended(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+        wait: Duration,
+    ) -> Result<(), CacheError> {
+        self.far.lease_ended(space, key, token, wait).await
+    }
+
+    async fn end_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+    ) -> Result<bool, CacheError> {
+        self.far.end_lease(space, key, token).await
+    }
+
+    async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError> {
+        self.far.stats(space).await
+    }
+}
