@@ -70,6 +70,8 @@ pub(crate) struct ResultSet {
     pub(crate) truncated: bool,
     /// The engine has not sent all of its answer: the connection cannot be used again.
     pub(crate) unfinished: bool,
+    /// The session was changed by more than its text shows.
+    pub(crate) tainted: bool,
     /// Rows that the engine returned, also those that were not taken.
     rows_seen: u64,
 }
@@ -166,6 +168,7 @@ impl Collector {
                 self.unreadable = Some(message);
                 return Ok(self.fill());
             }
+            Err(BackendError::RowTooLarge { .. }) if !self.reads => return Ok(self.fill()),
             Err(error) => return Err(error),
         };
         let weight: usize = row.iter().map(Value::weight_bytes).sum();

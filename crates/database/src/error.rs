@@ -46,6 +46,15 @@ pub(crate) enum BackendError {
         /// The statement was read to its end all the same: the engine has done it.
         applied: bool,
     },
+    /// The engine does not allow it on a connection of ours.
+    #[error("{message}")]
+    Forbidden { message: String },
+    /// A value or a row is longer than the engine takes.
+    #[error("a value or a row has more than {bytes_max} bytes")]
+    ValueTooLarge { bytes_max: u32 },
+    /// The file is as large as it may be, or its disk is full.
+    #[error("the file has its {bytes_max} bytes, or the disk is full")]
+    Full { bytes_max: u64, code: String },
     /// A variable of the process's own environment would reach the server.
     #[error("{variable} is set for the process")]
     Environment { variable: &'static str },
@@ -268,6 +277,23 @@ impl DatabaseError {
                     applied,
                 }
             }
+            BackendError::Forbidden { message } => {
+                Self::Refused(Error::invalid(at("sql"), message))
+            }
+            BackendError::ValueTooLarge { bytes_max } => Self::TooLarge {
+                field: at("sql"),
+                message: format!("makes a value or a row of more than {bytes_max} bytes"),
+            },
+            BackendError::Full { bytes_max, code } => Self::Refused(
+                Error::new(
+                    ErrorCode::RateLimited,
+                    format!(
+                        "the file of {database:?} is at its limit of {bytes_max} bytes, or the disk is full; nothing was written"
+                    ),
+                )
+                .retriable(false)
+                .with_detail("engine_code", code),
+            ),
             BackendError::Environment { variable } => Self::Connection {
                 database: database.to_owned(),
                 message: format!(

@@ -29,5 +29,7 @@ mod slow;
 mod sql;
 
 pub use error::DatabaseError;
-pub use service::{DatabaseService, DatabaseSettings};
+pub use service::{
+    DatabaseService, DatabaseSettings, SQLITE_FILE_BYTES_DEFAULT, SQLITE_FILE_BYTES_MIN,
+};
 pub use sql::Access;

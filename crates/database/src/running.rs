@@ -82,6 +82,7 @@ impl Database {
                 settings.sqlite_directory.join(tenant.as_str()),
                 path.clone(),
                 definition.read_only,
+                settings.sqlite_file_bytes_max,
             )),
             (Endpoint::Network(server), EngineKind::Mariadb) => Arc::new(MariadbBackend::new(
                 server,

@@ -33,11 +33,18 @@ const REPLACED_DRAIN_MS: u64 = 30_000;
 /// How long statements may take to end when the process stops, in milliseconds.
 const CLOSE_DRAIN_MS: u64 = 5_000;
 
+/// Bytes that a SQLite file may grow to where the settings name no number.
+pub const SQLITE_FILE_BYTES_DEFAULT: u64 = 10 * 1024 * 1024 * 1024;
+/// Least bytes that a SQLite file may be limited to.
+pub const SQLITE_FILE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// What the service is made of.
 #[derive(Clone)]
 pub struct DatabaseSettings {
     /// The directory below which SQLite files lie, one directory for each tenant.
     pub sqlite_directory: PathBuf,
+    /// Most bytes that one of these files may grow to; at least [`SQLITE_FILE_BYTES_MIN`].
+    pub sqlite_file_bytes_max: u64,
     /// Where definitions are kept.
     pub definitions: Arc<dyn Definitions>,
     /// Time.

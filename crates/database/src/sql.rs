@@ -8,5 +8,6 @@ pub(crate) mod statement;
 pub(crate) mod tokens;
 
 pub use classify::Access;
+pub(crate) use classify::pragma_reads;
 pub(crate) use shape::mask;
 pub(crate) use statement::{Statement, writes_on_any_engine};

@@ -10,6 +10,8 @@ mod environment;
 mod fences;
 #[path = "contract/lost.rs"]
 mod lost;
+#[path = "contract/sqlite.rs"]
+mod sqlite;
 #[path = "contract/statements.rs"]
 mod statements;
 mod support;

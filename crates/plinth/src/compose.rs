@@ -450,6 +450,7 @@ fn open_database(
     handles.health.component("database").up();
     Ok(Arc::new(DatabaseService::new(DatabaseSettings {
         sqlite_directory,
+        sqlite_file_bytes_max: settings.database.sqlite_file_bytes_max,
         definitions,
         clock: Arc::clone(&handles.clock),
         metrics: handles.sink(),

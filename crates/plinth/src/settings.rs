@@ -7,6 +7,7 @@ use clap::Subcommand;
 use plinth_audit::AuditSettings;
 use plinth_cache::CacheSettings;
 use plinth_core::SecretUrl;
+use plinth_database::{SQLITE_FILE_BYTES_DEFAULT, SQLITE_FILE_BYTES_MIN};
 use plinth_gate::GateSettings;
 use plinth_gate::access::AccessSettings;
 use plinth_http::HttpSettings;
@@ -101,11 +102,34 @@ pub(crate) struct ControlSettings {
 }
 
 /// Where SQLite databases that tenants register lie.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DatabaseFiles {
     /// The directory, with one below it for each tenant. Empty: `databases` in the data directory.
     pub(crate) sqlite_directory: PathBuf,
+    /// Most bytes that one of these files may grow to; at least 1,048,576. A larger one is kept and does not grow.
+    pub(crate) sqlite_file_bytes_max: u64,
+}
+
+impl Default for DatabaseFiles {
+    fn default() -> Self {
+        Self {
+            sqlite_directory: PathBuf::new(),
+            sqlite_file_bytes_max: SQLITE_FILE_BYTES_DEFAULT,
+        }
+    }
+}
+
+impl DatabaseFiles {
+    fn validate(&self) -> Result<()> {
+        if self.sqlite_file_bytes_max < SQLITE_FILE_BYTES_MIN {
+            bail!(
+                "database.sqlite_file_bytes_max: is {}, must be {SQLITE_FILE_BYTES_MIN} or more",
+                self.sqlite_file_bytes_max
+            );
+        }
+        Ok(())
+    }
 }
 
 /// How the process ends.
@@ -209,6 +233,7 @@ impl Settings {
         self.lock.validate()?;
         crate::redis::check(self)?;
         self.monitor.validate()?;
+        self.database.validate()?;
         self.audit.check()?;
         self.http.validate()?;
         self.thrift.validate()?;
@@ -356,6 +381,8 @@ mod tests {
         assert!(refusal("[log]\nfilter = \"a=b=c\"").contains("log.filter"));
         assert!(refusal("[control]\nurl = \"oracle://x\"").contains("control.url"));
         assert!(refusal("[cache]\nbackend = \"redis\"").contains("redis.url"));
+        let small = refusal("[database]\nsqlite_file_bytes_max = 1048575");
+        assert!(small.contains("database.sqlite_file_bytes_max"), "{small}");
         assert!(refusal("[lock]\nbackend = \"redis\"").contains("lock.backend"));
         assert!(refusal("[lock]\nkey_prefix = \"a:b\"").contains("lock.key_prefix"));
         assert!(refusal("[redis]\nurl = \"http://x\"").contains("redis.url"));

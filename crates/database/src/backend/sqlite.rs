@@ -1,23 +1,26 @@
 //! SQLite: one file below the tenant's directory, WAL, `synchronous=FULL`.
+//!
+//! Each connection has a thread of its own, because SQLite blocks. `rusqlite` and not `sqlx`: it sets SQLite's limits and its
+//! authorizer without unsafe code, and an answer is taken apart where it arises, not row by row through a channel.
+
+mod guard;
+mod values;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{
-    SqliteArguments, SqliteColumn, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
-    SqliteQueryResult, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{
-    Arguments as _, AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _,
-    Executor as _, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _, ValueRef as _,
-};
+use rusqlite::{OpenFlags, params_from_iter};
+use tokio::sync::oneshot;
 
-use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
+use super::{
+    Backend, Collector, Connection, Execution, Interrupt, ResultSet, Take, counts_changes,
+};
 use crate::error::BackendError;
-use crate::model::{Column, Isolation, Value, calendar};
+use crate::model::Isolation;
+use guard::{VALUE_BYTES_MAX, Watch};
 
 /// How long a writer waits for another before it gives up and is tried again, in milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 2_000;
@@ -26,20 +29,30 @@ const STATEMENTS_KEPT: usize = 100;
 /// Virtual-machine steps between two looks at the stop flag: about 0.1 ms.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
+/// Work that waits for the thread of a connection: a lease hands over one piece at a time, and few that it gave up.
+const JOBS_WAITING_MAX: usize = 16;
+
 /// Opens one file.
 pub(crate) struct SqliteBackend {
     directory: PathBuf,
     file: PathBuf,
     read_only: bool,
+    file_bytes_max: u64,
 }
 
 impl SqliteBackend {
-    /// A file, named relative to a directory that it may not leave.
-    pub(crate) const fn new(directory: PathBuf, file: PathBuf, read_only: bool) -> Self {
+    /// A file, named relative to a directory that it may not leave, and the most bytes that it may grow to.
+    pub(crate) const fn new(
+        directory: PathBuf,
+        file: PathBuf,
+        read_only: bool,
+        file_bytes_max: u64,
+    ) -> Self {
         Self {
             directory,
             file,
             read_only,
+            file_bytes_max,
         }
     }
 
@@ -71,42 +84,53 @@ impl SqliteBackend {
     }
 }
 
+/// Work for the thread of a connection.
+type Job = Box<dyn FnOnce(&mut rusqlite::Connection) + Send>;
+
 #[async_trait]
 impl Backend for SqliteBackend {
     async fn connect(&self) -> Result<Box<dyn Connection>, BackendError> {
         let (directory, file, create) =
             (self.directory.clone(), self.file.clone(), !self.read_only);
-        let located =
-            tokio::task::spawn_blocking(move || Self::locate(&directory, &file, create)).await;
-        let path = match located {
-            Ok(Ok(path)) => path,
-            Ok(Err(error)) => return Err(BackendError::connection(error.into())),
-            Err(_) => return Err(BackendError::connection(sqlx::Error::WorkerCrashed)),
+        let file_bytes_max = self.file_bytes_max;
+        let (stop, watch) = (Arc::new(AtomicBool::new(false)), Arc::new(Watch::default()));
+        let (flag, judge) = (Arc::clone(&stop), Arc::clone(&watch));
+        let (opened, outcome) = oneshot::channel();
+        let (jobs, work) = mpsc::sync_channel::<Job>(JOBS_WAITING_MAX);
+        let (ending, ended) = oneshot::channel();
+        let serve = move || {
+            let connection = SqliteBackend::locate(&directory, &file, create)
+                .map_err(|error| BackendError::connection(error.into()))
+                .and_then(|path| {
+                    open(&path, create, file_bytes_max, &flag, &judge).map_err(unopened)
+                });
+            let mut connection = match connection {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let _gone = opened.send(Err(error));
+                    return;
+                }
+            };
+            if opened.send(Ok(())).is_ok() {
+                while let Ok(job) = work.recv() {
+                    job(&mut connection);
+                }
+            }
+            drop(connection);
+            let _gone = ending.send(());
         };
-        let mut options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(create)
-            .read_only(self.read_only)
-            .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("trusted_schema", "OFF")
-            .statement_cache_capacity(STATEMENTS_KEPT)
-            .disable_statement_logging();
-        if create {
-            options = options.journal_mode(SqliteJournalMode::Wal);
-        }
-        let mut inner = SqliteConnection::connect_with(&options)
-            .await
-            .map_err(BackendError::connection)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        inner
-            .lock_handle()
-            .await
-            .map_err(BackendError::connection)?
-            .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !flag.load(Ordering::Relaxed));
-        Ok(Box::new(SqliteSession { inner, stop }))
+        std::thread::Builder::new()
+            .name("plinth-db-sqlite".to_owned())
+            .spawn(serve)
+            .map_err(|error| BackendError::connection(error.into()))?;
+        outcome.await.map_err(|_| worker_gone())??;
+        Ok(Box::new(SqliteSession {
+            jobs,
+            ended,
+            stop,
+            watch,
+            file_bytes_max,
+        }))
     }
 
     fn begin(&self, _isolation: Option<Isolation>, writes: bool) -> Vec<String> {
@@ -116,9 +140,94 @@ impl Backend for SqliteBackend {
     }
 }
 
+fn open(
+    path: &Path,
+    create: bool,
+    file_bytes_max: u64,
+    stop: &Arc<AtomicBool>,
+    watch: &Arc<Watch>,
+) -> rusqlite::Result<rusqlite::Connection> {
+    let access = if create {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    };
+    let connection = rusqlite::Connection::open_with_flags(
+        path,
+        access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW,
+    )?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    if create {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    guard::bound(&connection, file_bytes_max)?;
+    let (stop, watch) = (Arc::clone(stop), Arc::clone(watch));
+    connection.progress_handler(
+        STEPS_BETWEEN_LOOKS,
+        Some(move || stop.load(Ordering::Relaxed)),
+    )?;
+    connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+        watch.judge(&context)
+    }))?;
+    Ok(connection)
+}
+
+/// A file that is no database, cannot be opened, or is locked for too long.
+fn unopened(error: rusqlite::Error) -> BackendError {
+    match failure(error) {
+        BackendError::Refused { message, .. } | BackendError::Serialization { message } => {
+            BackendError::Connection {
+                message,
+                source: None,
+            }
+        }
+        other => other,
+    }
+}
+
+fn worker_gone() -> BackendError {
+    BackendError::connection(sqlx::Error::WorkerCrashed)
+}
+
 struct SqliteSession {
-    inner: SqliteConnection,
+    jobs: mpsc::SyncSender<Job>,
+    /// Tells when the file is closed.
+    ended: oneshot::Receiver<()>,
     stop: Arc<AtomicBool>,
+    watch: Arc<Watch>,
+    file_bytes_max: u64,
+}
+
+impl SqliteSession {
+    /// Runs work on the thread of the connection. Whoever goes away meanwhile stops it by [`StopFlag`].
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let (done, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _gone = done.send(work(connection));
+        });
+        self.jobs.try_send(job).map_err(|_| worker_gone())?;
+        outcome.await.map_err(|_| worker_gone())?
+    }
+
+    /// Gives an error the words that only this connection knows.
+    fn explain(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::Forbidden { message } => BackendError::Forbidden {
+                message: self.watch.refusal().unwrap_or(message),
+            },
+            BackendError::Full { code, .. } => BackendError::Full {
+                bytes_max: self.file_bytes_max,
+                code,
+            },
+            other => other,
+        }
+    }
 }
 
 struct StopFlag(Arc<AtomicBool>);
@@ -134,44 +243,45 @@ impl Interrupt for StopFlag {
 impl Connection for SqliteSession {
     async fn run(&mut self, execution: Execution<'_>) -> Result<ResultSet, BackendError> {
         let text = execution.text();
-        let mut arguments = SqliteArguments::default();
-        for (index, param) in execution.params.iter().enumerate() {
-            bind(&mut arguments, param).map_err(|error| BackendError::Param {
-                index,
-                message: error.to_string(),
-            })?;
-        }
-        let prepared = (&mut self.inner)
-            .prepare(AssertSqlSafe(Arc::clone(&text)).into_sql_str())
-            .await
-            .map_err(failure)?;
-        let declared = prepared.columns().to_vec();
-        drop(prepared);
+        let params: Vec<_> = execution.params.iter().map(values::bind).collect();
         let inserts = execution.statement.begins_with(&["insert", "replace"]);
-        // The stream resets the statement when it is dropped, so the connection is free again even where rows are left.
-        let answer = (&mut self.inner).fetch_many(sqlx::query_with(AssertSqlSafe(text), arguments));
-        let read = |row: &SqliteRow| read_row(row, &declared);
-        let count = |done: &SqliteQueryResult, set: &mut ResultSet| {
-            set.rows_affected += done.rows_affected();
-            set.last_insert_id = inserts.then(|| done.last_insert_rowid());
-        };
-        let set = collect(answer, &execution, failure, read, count).await?;
-        Ok(ResultSet {
-            columns: describe(&declared, &set.rows),
-            ..set
-        })
+        let counts = counts_changes(execution.statement);
+        let bytes_max = execution.bytes_max;
+        let mut collector = Collector::new(&execution);
+        let taken = self.work(move |connection| {
+            let mut statement = connection.prepare_cached(&text).map_err(failure)?;
+            let declared = values::declared(&statement);
+            let mut set = ResultSet::default();
+            let mut rows = statement.query(params_from_iter(params)).map_err(failure)?;
+            while let Some(row) = rows.next().map_err(failure)? {
+                let read = || values::read_row(row, &declared, bytes_max);
+                if collector.take(read)? == Take::Full {
+                    break;
+                }
+            }
+            // The statement is reset, so the connection is free again even where rows are left.
+            drop(rows);
+            drop(statement);
+            if counts {
+                set.rows_affected = connection.changes();
+                set.last_insert_id = inserts.then(|| connection.last_insert_rowid());
+            }
+            collector.finish(&mut set)?;
+            set.columns = values::describe(declared, &set.rows);
+            Ok(set)
+        });
+        let taken = taken.await.map_err(|error| self.explain(error));
+        let tainted = self.watch.tainted();
+        taken.map(|set| ResultSet { tainted, ..set })
     }
 
     async fn command(&mut self, sql: String) -> Result<(), BackendError> {
-        (&mut self.inner)
-            .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
-            .await
-            .map_err(failure)?;
-        Ok(())
+        let done = self.work(move |connection| connection.execute_batch(&sql).map_err(failure));
+        done.await.map_err(|error| self.explain(error))
     }
 
     async fn ping(&mut self) -> Result<(), BackendError> {
-        self.inner.ping().await.map_err(BackendError::connection)
+        self.work(|_| Ok(())).await
     }
 
     fn interrupter(&self) -> Arc<dyn Interrupt> {
@@ -179,140 +289,46 @@ impl Connection for SqliteSession {
     }
 
     async fn close(self: Box<Self>) {
-        if let Err(error) = self.inner.close().await {
-            tracing::debug!(%error, "closing a SQLite connection failed");
+        let Self { jobs, ended, .. } = *self;
+        drop(jobs);
+        if ended.await.is_err() {
+            tracing::debug!("the thread of a SQLite connection broke off");
         }
     }
 }
 
-fn bind(arguments: &mut SqliteArguments, param: &Value) -> Result<(), sqlx::error::BoxDynError> {
-    match param {
-        Value::Null => arguments.add(None::<i64>),
-        Value::Bool(flag) => arguments.add(*flag),
-        Value::Int(number) => arguments.add(*number),
-        Value::Float(number) => arguments.add(*number),
-        Value::Bytes(bytes) => arguments.add(bytes.clone()),
-        Value::Decimal(text)
-        | Value::Text(text)
-        | Value::Date(text)
-        | Value::Time(text)
-        | Value::Timestamp(text)
-        | Value::Json(text)
-        | Value::Uuid(text) => arguments.add(text.clone()),
+fn failure(error: rusqlite::Error) -> BackendError {
+    let rusqlite::Error::SqliteFailure(cause, message) = error else {
+        return BackendError::Refused {
+            message: error.to_string(),
+            code: None,
+        };
+    };
+    let number = cause.extended_code;
+    let message = message.unwrap_or_else(|| cause.to_string());
+    let code = Some(number.to_string());
+    match (number, number & 0xff) {
+        (1_555 | 2_067, _) => BackendError::UniqueViolation { message, code },
+        // SQLITE_BUSY and SQLITE_LOCKED with their extended codes.
+        (_, 5 | 6) => BackendError::Serialization { message },
+        // SQLITE_INTERRUPT.
+        (_, 9) => BackendError::Cancelled,
+        // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB.
+        (_, 10 | 11 | 14 | 26) => BackendError::Connection {
+            message,
+            source: None,
+        },
+        // SQLITE_FULL.
+        (_, 13) => BackendError::Full {
+            bytes_max: 0,
+            code: number.to_string(),
+        },
+        // SQLITE_TOOBIG.
+        (_, 18) => BackendError::ValueTooLarge {
+            bytes_max: VALUE_BYTES_MAX.unsigned_abs(),
+        },
+        // SQLITE_AUTH.
+        (_, 23) => BackendError::Forbidden { message },
+        _ => BackendError::Refused { message, code },
     }
-}
-
-fn describe(declared: &[SqliteColumn], rows: &[Vec<Value>]) -> Vec<Column> {
-    declared
-        .iter()
-        .enumerate()
-        .map(|(at, column)| {
-            let declared = column.type_info().name().to_ascii_lowercase();
-            let type_name = if declared == "null" {
-                // No declared type: an expression, or a word that SQLite gives no meaning. The values say more.
-                rows.iter()
-                    .filter_map(|row| row.get(at))
-                    .find(|value| **value != Value::Null)
-                    .map_or("any", storage_word)
-                    .to_owned()
-            } else {
-                declared
-            };
-            Column {
-                name: column.name().to_owned(),
-                type_name,
-            }
-        })
-        .collect()
-}
-
-const fn storage_word(value: &Value) -> &'static str {
-    match value {
-        Value::Int(_) | Value::Bool(_) => "integer",
-        Value::Float(_) => "real",
-        Value::Bytes(_) => "blob",
-        _ => "text",
-    }
-}
-
-fn read_row(row: &SqliteRow, declared: &[SqliteColumn]) -> Result<Vec<Value>, BackendError> {
-    (0..row.len())
-        .map(|at| {
-            let word = declared
-                .get(at)
-                .map_or("", |column| column.type_info().name());
-            read(row, at, word).map_err(failure)
-        })
-        .collect()
-}
-
-/// Reads by the storage class of the value. A declared type gives it a better one only where nothing is lost.
-fn read(row: &SqliteRow, at: usize, declared: &str) -> Result<Value, sqlx::Error> {
-    let raw = row.try_get_raw(at)?;
-    if raw.is_null() {
-        return Ok(Value::Null);
-    }
-    let class = raw.type_info().name().to_owned();
-    Ok(match class.as_str() {
-        "INTEGER" | "BOOLEAN" => {
-            let number: i64 = row.try_get_unchecked(at)?;
-            match (declared, number) {
-                ("BOOLEAN", 0 | 1) => Value::Bool(number == 1),
-                _ => Value::Int(number),
-            }
-        }
-        "REAL" => Value::Float(row.try_get_unchecked(at)?),
-        "BLOB" => Value::Bytes(row.try_get_unchecked(at)?),
-        _ => {
-            let bytes: Vec<u8> = row.try_get_unchecked(at)?;
-            match String::from_utf8(bytes) {
-                Ok(text) => refine(text, declared),
-                // Text that is not UTF-8 is kept byte for byte.
-                Err(error) => Value::Bytes(error.into_bytes()),
-            }
-        }
-    })
-}
-
-fn refine(text: String, declared: &str) -> Value {
-    let canonical = |formatted: Option<String>| formatted.as_deref() == Some(text.as_str());
-    match declared {
-        "DATE" if canonical(calendar::parse_date(&text).map(calendar::format_date)) => {
-            Value::Date(text)
-        }
-        "TIME" if canonical(calendar::parse_time(&text).map(calendar::format_time)) => {
-            Value::Time(text)
-        }
-        "DATETIME"
-            if canonical(
-                calendar::parse_timestamp(&text)
-                    .map(|(micros, zoned)| calendar::format_timestamp(micros, zoned)),
-            ) =>
-        {
-            Value::Timestamp(text)
-        }
-        _ => Value::Text(text),
-    }
-}
-
-fn failure(error: sqlx::Error) -> BackendError {
-    BackendError::from_sqlx(error, |database, message| {
-        let code = database.code().map(std::borrow::Cow::into_owned);
-        let number: i32 = code
-            .as_deref()
-            .and_then(|code| code.parse().ok())
-            .unwrap_or(0);
-        match (number, number & 0xff) {
-            (1_555 | 2_067, _) => BackendError::UniqueViolation { message, code },
-            // SQLITE_BUSY and SQLITE_LOCKED with their extended codes.
-            (_, 5 | 6) => BackendError::Serialization { message },
-            (_, 9) => BackendError::Cancelled,
-            // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB.
-            (_, 10 | 11 | 14 | 26) => BackendError::Connection {
-                message,
-                source: None,
-            },
-            _ => BackendError::Refused { message, code },
-        }
-    })
 }

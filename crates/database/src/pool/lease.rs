@@ -84,6 +84,7 @@ impl Lease {
         let outcome = self
             .guarded(before, |connection| connection.run(execution))
             .await?;
+        self.tainted |= outcome.tainted;
         if outcome.unfinished {
             self.condition = Condition::Busy;
         }

@@ -179,9 +179,9 @@ pub(crate) fn refusal(words: &[&str], engine: EngineKind) -> Option<&'static str
 }
 
 /// Pragmas that report and that no argument turns into a setting.
-fn pragma_reads(name: &str) -> bool {
+pub(crate) fn pragma_reads(name: &str) -> bool {
     matches!(
-        name,
+        name.to_ascii_uppercase().as_str(),
         "TABLE_INFO"
             | "TABLE_XINFO"
             | "TABLE_LIST"

@@ -22,6 +22,8 @@ use plinth_store::Definitions;
 use plinth_store::memory::MemoryDefinitions;
 use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE, service_url};
 
+/// Most bytes of a SQLite file in tests.
+pub(crate) const SQLITE_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// The name that every test database is registered under.
 pub(crate) const DB: &str = "shop";
 
@@ -139,6 +141,7 @@ impl Bench {
         let directory = Arc::new(tempfile::tempdir().expect("makes a directory"));
         let service = Arc::new(DatabaseService::new(DatabaseSettings {
             sqlite_directory: directory.path().join("databases"),
+            sqlite_file_bytes_max: SQLITE_FILE_BYTES,
             definitions,
             clock,
             metrics: Arc::new(NoMetrics),
@@ -157,6 +160,7 @@ impl Bench {
     pub(crate) fn another(&self, definitions: Arc<dyn Definitions>) -> DatabaseService {
         DatabaseService::new(DatabaseSettings {
             sqlite_directory: self.sqlite_directory(),
+            sqlite_file_bytes_max: SQLITE_FILE_BYTES,
             definitions,
             clock: SystemClock::shared(),
             metrics: Arc::new(NoMetrics),
