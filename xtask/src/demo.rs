@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::workspace;
+use crate::{services, workspace};
 
 /// How much of the flow is run.
 #[derive(Args)]
@@ -25,6 +25,9 @@ pub(crate) struct DemoArguments {
     /// Kill Plinth without warning in the middle, and start it again
     #[arg(long)]
     kill_plinth: bool,
+    /// Keep cached values and locks in the Redis of `cargo xtask services`, which is started where it does not run
+    #[arg(long)]
+    redis: bool,
 }
 
 /// Runs the demo.
@@ -45,6 +48,11 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
         .args(["--transport", &arguments.transport]);
     if arguments.kill_plinth {
         command.arg("--kill-plinth");
+    }
+    if arguments.redis {
+        // Not among the arguments, which every process can see.
+        command.env("ONBOARDING_REDIS_URL", services::redis_url()?);
+        println!("redis: `cargo xtask services down` ends it");
     }
     if !arguments.exit {
         command.arg("--stay");

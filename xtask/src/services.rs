@@ -15,7 +15,7 @@ mod tls;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -69,11 +69,7 @@ const PRODUCTS: [&dyn Product; 2] = [&postgres::Postgres, &mariadb::MariaDb];
 /// Runs one of the commands.
 pub(crate) fn run(command: ServicesCommand) -> Result<()> {
     let folder = folder();
-    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    // One at a time: two `up` at once would start everything twice.
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock()
-        .context("waiting for another `cargo xtask services`")?;
+    let _lock = locked(&folder)?;
     let mut state = State::load(&folder)?;
     match command {
         ServicesCommand::Up => up(&mut state)?,
@@ -82,6 +78,26 @@ pub(crate) fn run(command: ServicesCommand) -> Result<()> {
         ServicesCommand::Env => print!("{}", environment(&state)),
     }
     Ok(())
+}
+
+/// The URL of the single Redis, which is started where it does not run.
+pub(crate) fn redis_url() -> Result<String> {
+    let folder = folder();
+    let _lock = locked(&folder)?;
+    let mut state = State::load(&folder)?;
+    let missing: Vec<_> = redis::missing_package().into_iter().collect();
+    host::install(&missing)?;
+    state.settle_places()?;
+    redis::single_url(&mut state)
+}
+
+/// One at a time: two `up` at once would start everything twice.
+fn locked(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()
+        .context("waiting for another `cargo xtask services`")?;
+    Ok(lock)
 }
 
 /// `target/services`.

@@ -14,6 +14,15 @@ pub(crate) struct Arguments {
     /// Data directory of that Plinth; without it a temporary one
     #[arg(long, value_name = "DIR", requires = "plinth")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Redis in which that Plinth keeps cached values and locks; without it in the memory and the files of its own
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ONBOARDING_REDIS_URL",
+        hide_env_values = true,
+        requires = "plinth"
+    )]
+    pub(crate) redis: Option<String>,
     /// A Plinth that runs already: http://… or host:port of its Thrift edge, as the transport says
     #[arg(long, conflicts_with = "plinth", requires = "key")]
     pub(crate) server: Option<String>,

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use plinth_client::{
     AuditEntry, Client, ClientError, ClientSettings, DbRegistration, DbStep, DbTransactionOptions,
-    DbValue, MetricSpec, PublishMessage, QueueOptions, ReceiveOptions, RetryPolicy, SetOptions,
+    DbValue, LoaderSettings, MetricSpec, NamespaceSettings, PublishMessage, QueueOptions,
+    ReceiveOptions, RetryPolicy, SetOptions,
 };
 use serde_json::json;
 
@@ -29,6 +30,8 @@ const EXCHANGE: &str = "onboarding.status";
 const COUNTER: &str = "onboarding_status_changes_total";
 /// The operation in the audit log.
 const OPERATION: &str = "onboarding.change-status";
+/// Where a status comes from that is not cached.
+const STATUS_SQL: &str = "SELECT status FROM application WHERE number = ?";
 /// How long a status is cached, in milliseconds.
 const STATUS_TTL_MS: i64 = 3_600_000;
 /// How long a call is repeated while Plinth is away.
@@ -60,7 +63,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// Declares everything that the service needs: its database, its queue, its counter.
+    /// Declares everything that the service needs: its database, its cache, its queue, its counter.
     pub(crate) async fn prepare(settings: &ClientSettings, run: &str) -> Result<Self> {
         // Repeats are made here, where they are counted.
         let once = RetryPolicy {
@@ -106,6 +109,15 @@ impl Plane {
         self.client
             .db()
             .transaction(DATABASE, &steps, &once(format!("{}.tables", self.run)))
+            .await?;
+        let statuses = NamespaceSettings {
+            default_ttl_ms: Some(STATUS_TTL_MS),
+            loader: Some(LoaderSettings::sql(DATABASE, STATUS_SQL)),
+            ..NamespaceSettings::default()
+        };
+        self.client
+            .cache()
+            .define_namespace(DATABASE, &statuses, None)
             .await?;
         self.client
             .queue()

@@ -45,6 +45,7 @@ pub(crate) async fn prove(
     proofs.push(metrics(plane, &written.changes).await?);
     proofs.extend(audit(plane, &written.changes).await?);
     proofs.push(cache(plane, &written.states).await?);
+    proofs.push(loaded(plane, &written.states).await?);
     Ok(proofs)
 }
 
@@ -159,5 +160,19 @@ async fn cache(plane: &Plane, states: &BTreeMap<ApplicationNumber, ReviewStatus>
             states.len() - present
         ),
         differ == 0,
+    ))
+}
+
+/// A status that is read after the cache was emptied is loaded from the database: every one is there, and none differs.
+async fn loaded(
+    plane: &Plane,
+    states: &BTreeMap<ApplicationNumber, ReviewStatus>,
+) -> Result<Proof> {
+    let loaded = plane.loaded(states.keys()).await?;
+    let cached = plane.cached(states.keys()).await?;
+    Ok(Proof::new(
+        "an emptied cache loads what the database says",
+        format!("{} loaded, {} cached again", loaded.len(), cached.len()),
+        loaded == *states && cached == *states,
     ))
 }

@@ -52,10 +52,19 @@ impl Stage {
             let (http, thrift) = STAY_ADDRESSES;
             (http.to_owned(), thrift.to_owned())
         });
+        let mut settings = vec![("PLINTH__LOG__FILTER", "warn".to_owned())];
+        if let Some(url) = &arguments.redis {
+            settings.extend([
+                ("PLINTH__CACHE__BACKEND", "redis".to_owned()),
+                ("PLINTH__LOCK__BACKEND", "redis".to_owned()),
+                ("PLINTH__REDIS__URL", url.clone()),
+            ]);
+        }
+        let named = |(name, value): (&str, String)| (name.to_owned(), value);
         let mut options = ServerOptions {
             data_dir: Some(directory),
             addresses,
-            settings: vec![("PLINTH__LOG__FILTER".to_owned(), "warn".to_owned())],
+            settings: settings.into_iter().map(named).collect(),
         };
         let server = Server::start(program, &options).await?;
         let announcement = server.announcement().clone();

@@ -9,6 +9,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use plinth_testkit::redis::{RedisProcess, is_installed};
+
 /// The program beside the example's own in the target directory.
 fn plinth() -> PathBuf {
     if let Some(named) = std::env::var_os("PLINTH_BINARY") {
@@ -35,9 +37,9 @@ fn run(arguments: &[&str]) -> (bool, String) {
     )
 }
 
-fn check(transport: &str) {
+fn check(transport: &str, more: &[&str]) {
     let plinth = plinth();
-    let (holds, said) = run(&[
+    let arguments = [
         "--plinth",
         plinth.to_str().expect("a path"),
         "--transport",
@@ -47,20 +49,33 @@ fn check(transport: &str) {
         "--concurrency",
         "8",
         "--kill-plinth",
-    ]);
+    ];
+    let (holds, said) = run(&[&arguments, more].concat());
     assert!(holds, "{said}");
     assert!(said.contains("killed and restarted"), "{said}");
     assert!(!said.contains("FAILS"), "{said}");
+    assert!(said.contains("60 loaded, 60 cached again"), "{said}");
 }
 
 #[test]
 fn every_proof_holds_over_thrift_when_plinth_is_killed() {
-    check("thrift");
+    check("thrift", &[]);
 }
 
 #[test]
 fn every_proof_holds_over_http_when_plinth_is_killed() {
-    check("http");
+    check("http", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_proof_holds_on_redis_when_plinth_is_killed() {
+    if !is_installed() {
+        return;
+    }
+    let redis = RedisProcess::start("").await.expect("starts");
+    let url = redis.url();
+    let flow = tokio::task::spawn_blocking(move || check("thrift", &["--redis", &url]));
+    flow.await.expect("holds");
 }
 
 #[test]

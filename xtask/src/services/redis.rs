@@ -79,22 +79,22 @@ pub(super) fn missing_package() -> Option<&'static str> {
 
 /// Starts every group that does not run whole.
 pub(super) fn up(state: &mut State) -> Result<()> {
-    let papers = Papers::issue(&state.home().join("papers"))?;
-    for group in &GROUPS {
-        if group.runs(state) {
-            println!("{}: already runs", group.members.join(", "));
-            continue;
-        }
-        group.end(state)?;
-        for (index, name) in group.members.iter().enumerate() {
-            group.start(index, name, state, &papers)?;
-            state.save()?;
-        }
-        if group.role == Role::Cluster {
-            join(state, group.members)?;
-        }
-    }
-    Ok(())
+    GROUPS.iter().try_for_each(|group| group.up(state))
+}
+
+/// The URL of the server that stands alone, which is started where it does not run.
+pub(super) fn single_url(state: &mut State) -> Result<String> {
+    let single = GROUPS.iter().find(|group| group.role == Role::Single);
+    let single = single.context("no Redis stands alone")?;
+    single.up(state)?;
+    let name = single.members.first().context("it has no server")?;
+    let running = state.running(name).context("it does not run")?;
+    let password = state.password()?;
+    Ok(single_at(&password, running.port))
+}
+
+fn single_at(password: &str, port: u16) -> String {
+    format!("redis://plinth:{password}@127.0.0.1:{port}")
 }
 
 /// Ends every group.
@@ -137,11 +137,10 @@ pub(super) fn environment(state: &State, text: &mut String) {
         };
         match group.role {
             Role::Single => {
-                let plain = addresses("redis");
-                export(
-                    "PLINTH_TEST_REDIS_URL",
-                    format!("redis://plinth:{password}@{plain}"),
-                );
+                let named = group.members.iter().find_map(|name| state.running(name));
+                if let Some(plain) = named {
+                    export("PLINTH_TEST_REDIS_URL", single_at(&password, plain.port));
+                }
                 if let Some(tls) = state.running(TLS_NAME) {
                     export(
                         "PLINTH_TEST_REDIS_TLS_URL",
@@ -171,6 +170,23 @@ impl Group {
         self.members
             .iter()
             .all(|name| state.running(name).is_some())
+    }
+
+    fn up(&self, state: &mut State) -> Result<()> {
+        if self.runs(state) {
+            println!("{}: already runs", self.members.join(", "));
+            return Ok(());
+        }
+        self.end(state)?;
+        let papers = Papers::issue(&state.home().join("papers"))?;
+        for (index, name) in self.members.iter().enumerate() {
+            self.start(index, name, state, &papers)?;
+            state.save()?;
+        }
+        if self.role == Role::Cluster {
+            join(state, self.members)?;
+        }
+        Ok(())
     }
 
     fn end(&self, state: &mut State) -> Result<()> {

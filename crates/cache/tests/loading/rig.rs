@@ -186,6 +186,14 @@ pub(crate) struct House {
 
 /// Houses of so many instances on every backend under the contract, by name.
 pub(crate) fn houses(instances: usize) -> Vec<(&'static str, House)> {
+    houses_on(support::backends(), instances)
+}
+
+/// Houses of so many instances on some backends.
+pub(crate) fn houses_on(
+    backends: Vec<(&'static str, support::Rig)>,
+    instances: usize,
+) -> Vec<(&'static str, House)> {
     let house = |(name, rig): (&'static str, support::Rig)| {
         let clock: SharedClock = rig.clock.clone();
         let definitions: Arc<dyn Definitions> =
@@ -204,7 +212,7 @@ pub(crate) fn houses(instances: usize) -> Vec<(&'static str, House)> {
         };
         (name, house)
     };
-    support::backends().into_iter().map(house).collect()
+    backends.into_iter().map(house).collect()
 }
 
 impl House {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use plinth_client::{AuditQuery, DbStatement, DbValue, MetricMatcher, MetricQuery};
+use plinth_client::{AuditQuery, CacheClient, DbStatement, DbValue, MetricMatcher, MetricQuery};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ use crate::model::{ApplicationNumber, ReviewStatus, StatusChange};
 const PAGE_ROWS: i32 = 1_000;
 /// Most keys of one look into the cache.
 const KEYS_MAX: usize = 1_000;
+/// Most keys of one look into the cache that loads what it lacks.
+const LOADED_KEYS_MAX: usize = 200;
 
 /// What the database holds.
 pub(crate) struct Written {
@@ -193,14 +195,33 @@ impl Plane {
         &self,
         numbers: impl Iterator<Item = &'a ApplicationNumber>,
     ) -> Result<BTreeMap<ApplicationNumber, ReviewStatus>> {
+        let stored = self.client.cache().without_loading();
+        self.statuses(stored, numbers, KEYS_MAX).await
+    }
+
+    /// Empties the cache, and reads some applications, which it loads from the service's database.
+    pub(crate) async fn loaded<'a>(
+        &self,
+        numbers: impl Iterator<Item = &'a ApplicationNumber>,
+    ) -> Result<BTreeMap<ApplicationNumber, ReviewStatus>> {
+        let cache = self.client.cache();
+        self.persist("empty the cache", || cache.clear(DATABASE))
+            .await?;
+        self.statuses(cache, numbers, LOADED_KEYS_MAX).await
+    }
+
+    async fn statuses<'a>(
+        &self,
+        cache: CacheClient<'_>,
+        numbers: impl Iterator<Item = &'a ApplicationNumber>,
+        keys_max: usize,
+    ) -> Result<BTreeMap<ApplicationNumber, ReviewStatus>> {
         let numbers: Vec<&ApplicationNumber> = numbers.collect();
         let mut cached = BTreeMap::new();
-        for part in numbers.chunks(KEYS_MAX) {
+        for part in numbers.chunks(keys_max) {
             let keys: Vec<&str> = part.iter().map(|number| number.0.as_str()).collect();
             let found = self
-                .persist("read the cache", || async {
-                    self.client.cache().batch_get(DATABASE, &keys).await
-                })
+                .persist("read the cache", || cache.batch_get(DATABASE, &keys))
                 .await?;
             for (number, value) in part.iter().zip(found) {
                 if let Some(value) = value {

@@ -48,6 +48,7 @@ pub(super) const TABLE: &[Criterion] = &[
         &[
             "crates/cache/tests/property_01_cache_consistency.rs",
             "crates/cache/tests/property_11_cache_expiry_precision.rs",
+            "crates/cache/tests/property_11_cache_loaded_values.rs",
         ],
     ),
     criterion(
@@ -61,7 +62,11 @@ pub(super) const TABLE: &[Criterion] = &[
             "cache.refresh",
             "cache.preload",
         ],
-        &["crates/cache/tests/property_11_cache_expiry_precision.rs"],
+        &[
+            "crates/cache/tests/property_11_cache_expiry_precision.rs",
+            "crates/cache/tests/property_11_cache_loaded_values.rs",
+            "crates/cache/tests/loading/main.rs",
+        ],
     ),
     criterion(
         "1.4",
