@@ -233,3 +233,61 @@ impl Refusals {
             .unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One change: of which tenant and metric, which labels, and whether the series is put or removed.
+    type Step = (usize, usize, usize, bool);
+
+    const TENANTS: [&str; 2] = ["one", "two"];
+    const METRICS: [&str; 2] = ["m", "n"];
+
+    fn labels(length: usize) -> Labels {
+        let value = "v".repeat(length);
+        Labels::parse(&BTreeMap::from([("a".to_owned(), value)])).expect("are right")
+    }
+
+    proptest! {
+        /// The limits of series and of their labels' bytes rest on these sums.
+        #[test]
+        fn sums_follow_the_series(
+            steps in proptest::collection::vec((0..2_usize, 0..2_usize, 0..4_usize, any::<bool>()), 0..60)
+        ) {
+            let mut index = Index::default();
+            // What was ever put: a series that another one has replaced may be removed too, which changes nothing.
+            let mut put: Vec<(Step, Arc<Series>)> = Vec::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                let (tenant, metric, length, is_put) = step;
+                let tenant = TenantId::parse(TENANTS[tenant]).expect("a tenant");
+                let metric = METRICS[metric];
+                if is_put {
+                    let id = i64::try_from(number).expect("fits");
+                    let series = Series::new(id, labels(length), false, SeriesState::empty());
+                    let series = Arc::new(series);
+                    index.put_metric(&tenant, metric, 1, None);
+                    index.put_series(&tenant, metric, Arc::clone(&series));
+                    put.push((step, series));
+                } else if let Some((_, series)) = put.iter().find(|(of, _)| of.0 == step.0 && of.1 == step.1) {
+                    index.remove_series(&tenant, metric, series);
+                }
+                let of = |wanted: Option<&TenantId>| {
+                    let counted = index.all().filter(|(tenant, ..)| wanted.is_none_or(|wanted| *tenant == wanted));
+                    counted.fold((0, 0), |(series, bytes), (_, _, _, found)| {
+                        (series + 1, bytes + found.labels.bytes())
+                    })
+                };
+                prop_assert_eq!((index.series, index.label_bytes), of(None));
+                for tenant in TENANTS {
+                    let tenant = TenantId::parse(tenant).expect("a tenant");
+                    prop_assert_eq!(index.of_tenant(&tenant), of(Some(&tenant)));
+                }
+            }
+        }
+    }
+}
