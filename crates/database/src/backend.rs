@@ -205,6 +205,43 @@ impl Collector {
     }
 }
 
+/// A connection beside the pool's, by which statements are stopped one after another: one for each pool, made when it is first
+/// needed and kept, so that a busy server is not asked to log somebody in before it may stop working.
+struct Beside<C>(tokio::sync::Mutex<Option<C>>);
+
+impl<C> Default for Beside<C> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::new(None))
+    }
+}
+
+impl<C> Beside<C> {
+    /// Asks by the connection that is kept, and by a new one where it has broken since.
+    async fn ask(&self, stopper: &impl Stopper<Beside = C>) -> Result<(), sqlx::Error> {
+        let mut kept = self.0.lock().await;
+        // Out of its place while it is used: who gives up in the middle leaves no half-read answer behind.
+        if let Some(mut connection) = kept.take()
+            && stopper.stop(&mut connection).await.is_ok()
+        {
+            *kept = Some(connection);
+            return Ok(());
+        }
+        let mut connection = stopper.connect().await?;
+        stopper.stop(&mut connection).await?;
+        *kept = Some(connection);
+        Ok(())
+    }
+}
+
+/// How an engine stops a statement from a connection beside it.
+#[async_trait]
+trait Stopper: Send + Sync {
+    /// The connection beside it.
+    type Beside: Send;
+    async fn connect(&self) -> Result<Self::Beside, sqlx::Error>;
+    async fn stop(&self, beside: &mut Self::Beside) -> Result<(), sqlx::Error>;
+}
+
 /// A way to stop what a connection is doing, from beside it.
 #[async_trait]
 pub(crate) trait Interrupt: Send + Sync + 'static {

@@ -64,6 +64,14 @@ fn long(engine: EngineKind) -> &'static str {
     }
 }
 
+/// As long, at no cost to the server: what is measured is stopping it.
+fn waiting(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Postgres => "select pg_sleep(20)",
+        EngineKind::Mariadb | EngineKind::Sqlite => long(engine),
+    }
+}
+
 fn many(engine: EngineKind) -> &'static str {
     match engine {
         EngineKind::Postgres => "select x from generate_series(1, 5000) as g(x) limit 5000",
@@ -151,8 +159,12 @@ async fn make(bench: &Bench, call: Call) {
 const CONNECTIONS: i32 = 3;
 
 async fn bench(engine: EngineKind) -> Bench {
+    bench_of(engine, CONNECTIONS).await
+}
+
+async fn bench_of(engine: EngineKind, connections: i32) -> Bench {
     let pool = PoolOptions {
-        max_connections: Some(CONNECTIONS),
+        max_connections: Some(connections),
         acquire_timeout_ms: Some(20_000),
         ..PoolOptions::default()
     };
@@ -160,9 +172,9 @@ async fn bench(engine: EngineKind) -> Bench {
 }
 
 /// Nothing is out, nothing waits, and the whole pool can be had at once: no permit and no connection is lost.
-async fn check_none_leaked(bench: &Bench) {
+async fn check_none_leaked(bench: &Bench, connections: i32) {
     let engine = bench.engine;
-    let all = (0..CONNECTIONS).map(|_| bench.query("select 1", vec![]));
+    let all = (0..connections).map(|_| bench.query("select 1", vec![]));
     let all = tokio::time::timeout(Duration::from_secs(10), futures::future::join_all(all)).await;
     for reply in all.unwrap_or_else(|_| {
         panic!(
@@ -175,7 +187,7 @@ async fn check_none_leaked(bench: &Bench) {
     let pool = bench.pool().await;
     assert_eq!((pool.in_use, pool.waiting), (0, 0), "{engine:?}");
     assert!(
-        pool.connections <= i64::from(CONNECTIONS),
+        pool.connections <= i64::from(connections),
         "{engine:?}: {pool:?}"
     );
     assert!(pool.idle <= pool.connections, "{engine:?}: {pool:?}");
@@ -200,7 +212,7 @@ fn property(engine: EngineKind, cases: u32) {
     let outcome = runner.run(&calls(), |calls| {
         runtime.block_on(async {
             futures::future::join_all(calls.into_iter().map(|call| make(&bench, call))).await;
-            check_none_leaked(&bench).await;
+            check_none_leaked(&bench, CONNECTIONS).await;
         });
         Ok(())
     });
@@ -288,25 +300,33 @@ fn cancelled_calls() -> u64 {
     })
 }
 
+/// Callers that are cancelled at the same time.
+const LANES: u64 = 16;
+
 /// The statements and sessions of a server that belong to us: after many cancelled calls no more than the pool holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_keeps_nothing_of_cancelled_calls() {
+    // Twice as many as callers, so that they seldom wait for a connection that is being closed.
+    let connections = i32::try_from(LANES * 2).expect("is small");
     for engine in engines() {
-        let bench = bench(engine).await;
+        let bench = bench_of(engine, connections).await;
         let (calls, began) = (cancelled_calls(), std::time::Instant::now());
-        for round in 0..calls {
-            // A connection that is ready, so that a statement is cancelled and not the opening.
-            bench.run("select 1", vec![]).await;
-            let _cancelled = tokio::time::timeout(
-                Duration::from_micros(round * 10 % 2_000),
-                query(&bench, long(engine), |_| {}),
-            )
-            .await;
-        }
+        let lane = async |first: u64| {
+            for round in (first..calls).step_by(usize::try_from(LANES).expect("is small")) {
+                // A connection that is ready, so that a statement is cancelled and not the opening.
+                bench.run("select 1", vec![]).await;
+                let _cancelled = tokio::time::timeout(
+                    Duration::from_micros(round * 10 % 2_000),
+                    query(&bench, waiting(engine), |_| {}),
+                )
+                .await;
+            }
+        };
+        futures::future::join_all((0..LANES).map(lane)).await;
         let pool = bench.pool().await;
         let acquired = u64::try_from(pool.acquired).expect("counts up");
         assert!(acquired > calls + calls / 2, "{engine:?}: {pool:?}");
-        check_none_leaked(&bench).await;
+        check_none_leaked(&bench, connections).await;
         let pool = bench.pool().await;
         eprintln!(
             "{engine:?}: after {calls} cancelled calls in {:?} {pool:?}",

@@ -13,7 +13,7 @@ use sqlx::{
     Executor as _, SqlSafeStr as _, Statement as _,
 };
 
-use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
+use super::{Backend, Beside, Connection, Execution, Interrupt, ResultSet, Stopper, collect};
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, NetworkEndpoint, TlsMode};
 
@@ -24,6 +24,7 @@ const STATEMENTS_KEPT: usize = 100;
 pub(crate) struct MariadbBackend {
     options: MySqlConnectOptions,
     read_only: bool,
+    beside: Arc<Beside<MySqlConnection>>,
 }
 
 impl MariadbBackend {
@@ -58,7 +59,11 @@ impl MariadbBackend {
         if let Some(authorities) = authorities {
             options = options.ssl_ca_from_pem(authorities.into());
         }
-        Self { options, read_only }
+        Self {
+            options,
+            read_only,
+            beside: Arc::default(),
+        }
     }
 }
 
@@ -80,6 +85,7 @@ impl Backend for MariadbBackend {
         }
         let killer = Arc::new(Killer {
             options: self.options.clone(),
+            beside: Arc::clone(&self.beside),
             id,
         });
         Ok(Box::new(MariadbSession { inner, killer }))
@@ -103,21 +109,31 @@ struct MariadbSession {
 /// Stops a statement by a second connection.
 struct Killer {
     options: MySqlConnectOptions,
+    beside: Arc<Beside<MySqlConnection>>,
     id: u64,
+}
+
+#[async_trait]
+impl Stopper for Killer {
+    type Beside = MySqlConnection;
+
+    async fn connect(&self) -> Result<MySqlConnection, sqlx::Error> {
+        MySqlConnection::connect_with(&self.options).await
+    }
+
+    async fn stop(&self, beside: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        let kill = format!("KILL QUERY {}", self.id);
+        beside
+            .execute(sqlx::raw_sql(AssertSqlSafe(kill)))
+            .await
+            .map(|_| ())
+    }
 }
 
 #[async_trait]
 impl Interrupt for Killer {
     async fn interrupt(&self) {
-        let killed = async {
-            let mut beside = MySqlConnection::connect_with(&self.options).await?;
-            let kill = format!("KILL QUERY {}", self.id);
-            (&mut beside)
-                .execute(sqlx::raw_sql(AssertSqlSafe(kill)))
-                .await?;
-            beside.close().await
-        };
-        if let Err(error) = killed.await {
+        if let Err(error) = self.beside.ask(self).await {
             tracing::debug!(%error, "stopping a statement failed; its connection is closed");
         }
     }

@@ -15,7 +15,7 @@ use sqlx::{
     Executor as _, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _, ValueRef as _,
 };
 
-use super::{Backend, Connection, Execution, Interrupt, ResultSet, collect};
+use super::{Backend, Beside, Connection, Execution, Interrupt, ResultSet, Stopper, collect};
 use crate::error::BackendError;
 use crate::model::{Column, Isolation, NetworkEndpoint, TlsMode};
 use values::{Fit, Param};
@@ -25,12 +25,16 @@ const STATEMENTS_KEPT: usize = 100;
 /// What the client library takes from the process's environment and cannot be told otherwise. All else that it takes from
 /// there (`PGHOST`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGAPPNAME` …) is set for each database.
 const ENVIRONMENT_NOT_OVERRIDDEN: [&str; 3] = ["PGSSLCERT", "PGSSLKEY", "PGOPTIONS"];
+/// How soon the server notices by itself that a connection was closed under a running statement, in milliseconds. It is what
+/// stops a statement where asking for it took too long.
+const CLOSED_NOTICED_MS: u32 = 1_000;
 /// First object id of types that are not built in.
 const FIRST_OWN_OID: u32 = 16_384;
 
 /// Connects to one database of a server.
 pub(crate) struct PostgresBackend {
     options: PgConnectOptions,
+    beside: Arc<Beside<PgConnection>>,
 }
 
 impl PostgresBackend {
@@ -64,7 +68,10 @@ impl PostgresBackend {
         if read_only {
             options = options.options([("default_transaction_read_only", "on")]);
         }
-        Self { options }
+        Self {
+            options,
+            beside: Arc::default(),
+        }
     }
 }
 
@@ -78,12 +85,18 @@ impl Backend for PostgresBackend {
         let mut inner = PgConnection::connect_with(&self.options)
             .await
             .map_err(BackendError::connection)?;
-        let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(&mut inner)
-            .await
-            .map_err(BackendError::connection)?;
+        // Only servers from version 14 on know the setting.
+        let (process, _noticed): (i32, Option<String>) = sqlx::query_as(
+            "SELECT pg_backend_pid(), (SELECT set_config(name, $1, false) FROM pg_settings \
+             WHERE name = 'client_connection_check_interval')",
+        )
+        .bind(CLOSED_NOTICED_MS.to_string())
+        .fetch_one(&mut inner)
+        .await
+        .map_err(BackendError::connection)?;
         let canceller = Arc::new(Canceller {
             options: self.options.clone(),
+            beside: Arc::clone(&self.beside),
             process,
         });
         Ok(Box::new(PostgresSession { inner, canceller }))
@@ -105,21 +118,31 @@ struct PostgresSession {
 /// Stops a statement by a second connection.
 struct Canceller {
     options: PgConnectOptions,
+    beside: Arc<Beside<PgConnection>>,
     process: i32,
+}
+
+#[async_trait]
+impl Stopper for Canceller {
+    type Beside = PgConnection;
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect_with(&self.options).await
+    }
+
+    async fn stop(&self, beside: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT pg_cancel_backend($1)")
+            .bind(self.process)
+            .execute(beside)
+            .await
+            .map(|_| ())
+    }
 }
 
 #[async_trait]
 impl Interrupt for Canceller {
     async fn interrupt(&self) {
-        let cancelled = async {
-            let mut beside = PgConnection::connect_with(&self.options).await?;
-            sqlx::query("SELECT pg_cancel_backend($1)")
-                .bind(self.process)
-                .execute(&mut beside)
-                .await?;
-            beside.close().await
-        };
-        if let Err(error) = cancelled.await {
+        if let Err(error) = self.beside.ask(self).await {
             tracing::debug!(%error, "stopping a statement failed; its connection is closed");
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_database::model::{
-    AnalyzeRequest, EngineKind, ListDatabasesRequest, PoolOptions, QueryRequest,
+    AnalyzeRequest, EngineKind, ListDatabasesRequest, PoolOptions, QueryRequest, Value,
 };
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
 
-use crate::support::{Bench, address, context, context_in, engines};
+use crate::support::{Bench, address, context, context_in, engines, text};
 
 /// The name of the database behind the proxy.
 const FAR: &str = "far";
@@ -157,4 +157,45 @@ async fn an_explanation_ends_with_its_deadline_also_where_the_server_fell_silent
         assert_eq!(error.code(), ErrorCode::DeadlineExceeded, "{engine:?}");
         bench.end(&[]).await;
     }
+}
+
+#[tokio::test]
+async fn a_statement_ends_at_the_server_also_where_nobody_can_ask_it_to() {
+    if !engines().contains(&EngineKind::Postgres) {
+        return;
+    }
+    let bench = Bench::new(EngineKind::Postgres).await;
+    let proxy = proxied(&bench, PoolOptions::default()).await;
+    ask(&bench, 10_000).await.expect("is well");
+    let name = bench.table("abandoned");
+    let count = "select count(*) from pg_stat_activity where state = 'active' and query like ? and pid <> pg_backend_pid()";
+    let running = || bench.cell(count, vec![text(&format!("%as {name}%"))]);
+    let request = QueryRequest {
+        sql: format!("select pg_sleep(60) as {name}"),
+        timeout_ms: Some(2_000),
+        ..QueryRequest::default()
+    };
+    let context = context();
+    let abandoned = bench.service.execute_query(&context, FAR, request);
+    let silence = async {
+        while running().await == Value::Int(0) {
+            tokio::task::yield_now().await;
+        }
+        // From here on nothing reaches the server: no request to stop either.
+        proxy.set(Chaos::BlackHole);
+    };
+    let (abandoned, ()) = tokio::join!(abandoned, silence);
+    let error: Error = abandoned.expect_err("is silent").into();
+    assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    assert_eq!(running().await, Value::Int(1));
+    proxy.cut();
+    let ended = async {
+        while running().await != Value::Int(0) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .expect("the server notices that its client is gone");
+    bench.end(&[]).await;
 }
