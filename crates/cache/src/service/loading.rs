@@ -68,7 +68,8 @@ impl CacheService {
             Read::Found(found) if found.freshness() == Freshness::Fresh => {
                 if is_due(&loader.spec.refresh_percent, key, &found) {
                     // Where it cannot begin, the next read tries again.
-                    let _begun = self.loads.join(asking.job(key, Why::Due));
+                    let seen = Some(found.version);
+                    let _begun = self.loads.join(asking.job(key, Why::Due { seen }));
                 }
                 Ok(Reply {
                     answer: Read::Found(found),
@@ -301,15 +302,16 @@ impl Loads {
             };
             let keys = keys.iter().cloned().zip(reads);
             let flights = stream::iter(keys).map(|(key, read)| async move {
-                let is_young = match read {
-                    Read::Found(found) => found.age_ms < young_ms,
-                    Read::KnownAbsent(_) => true,
-                    Read::Absent => false,
+                let seen = match read {
+                    Read::Found(found) if found.age_ms >= young_ms => Some(found.version),
+                    Read::Absent => None,
+                    Read::Found(_) | Read::KnownAbsent(_) => return,
                 };
-                if is_young {
-                    return;
-                }
-                let job = Job { key, ..job.clone() };
+                let job = Job {
+                    key,
+                    why: Why::Due { seen },
+                    ..job.clone()
+                };
                 let hard_ms = job.loader.spec.hard_ms;
                 if let Ok(flight) = self.join(job) {
                     let until_ms = self.now_ms().saturating_add(hard_ms);

@@ -71,8 +71,11 @@ impl LoaderRules {
 pub(super) enum Why {
     /// There is no fresh value.
     Missing,
-    /// It is time for a new one; not where another instance does it already.
-    Due,
+    /// It is time for a new one; not where another instance does it already, or did it since.
+    Due {
+        /// The version that was there when it was time; `None` where there was no value.
+        seen: Option<i64>,
+    },
     /// Somebody wants a new one.
     Forced,
 }

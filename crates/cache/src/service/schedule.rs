@@ -82,7 +82,7 @@ async fn round(loads: &Arc<Loads>, scope: Scope, rules: Rules, every_ms: u64) {
         key,
         rules,
         loader,
-        why: Why::Due,
+        why: Why::Due { seen: None },
     };
     loads.keep_warm(&job, &keys, every_ms).await;
 }

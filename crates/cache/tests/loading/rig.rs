@@ -251,6 +251,12 @@ impl House {
         stored.expect("reads").answer
     }
 
+    /// Whether a value stands under a key that is not a text.
+    pub(crate) async fn is_newer(&self, name: &str, before: &str) -> bool {
+        let found = self.stored(name).await.found();
+        found.is_some_and(|found| found.value.bytes != before.as_bytes())
+    }
+
     /// Waits until something else stands under a key than a text.
     pub(crate) async fn stored_other_than(&self, name: &str, before: &str) -> String {
         loop {

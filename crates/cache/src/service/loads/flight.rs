@@ -72,7 +72,7 @@ impl Loads {
     ) -> Result<Ended, LoadFailure> {
         let mut when = match job.why {
             Why::Missing => LeaseWhen::Needed,
-            Why::Due | Why::Forced => LeaseWhen::Always,
+            Why::Due { .. } | Why::Forced => LeaseWhen::Always,
         };
         let mut lost = 0;
         loop {
@@ -96,9 +96,13 @@ impl Loads {
                 }
                 LeaseState::Held { token, .. } => {
                     self.wait_for_other(job, token, left_ms).await?;
-                    if job.why == Why::Due {
+                    if matches!(job.why, Why::Due { .. }) {
                         return Ok(Ended::Skipped);
                     }
+                }
+                LeaseState::Granted { token } if is_done(job.why, &read) => {
+                    self.backend.end_lease(&job.space, &job.key, token).await?;
+                    return Ok(Ended::Skipped);
                 }
                 LeaseState::Granted { token } => {
                     match self.fill(job, token, trace, until_ms).await {
@@ -323,6 +327,15 @@ impl Loads {
 async fn place(places: &tokio::sync::Semaphore) -> Result<SemaphorePermit<'_>, LoadFailure> {
     let place = places.acquire().await;
     place.map_err(|_closed| LoadFailure::overloaded("the instance stops"))
+}
+
+/// Whether another instance loaded the value between the look that found it due and the lease.
+fn is_done(why: Why, read: &Read) -> bool {
+    match (why, read) {
+        (Why::Due { seen }, Read::Found(found)) => seen != Some(found.version),
+        (Why::Due { seen }, Read::KnownAbsent(_)) => seen.is_none(),
+        (Why::Due { .. }, Read::Absent) | (Why::Missing | Why::Forced, _) => false,
+    }
 }
 
 fn late(message: &str) -> LoadFailure {
