@@ -387,8 +387,8 @@ mod tests {
         let names = ["i", "d", "b", "j", "f", "n"];
         let (object, media) = text(value_of(reply(&names, &[&row]), RowForm::Row));
         assert_eq!(
-            object,
-            r#"{"b":"/w==","d":"1.10","f":"NaN","i":9223372036854775807,"j":[1],"n":null}"#
+            object, r#"{"i":9223372036854775807,"d":"1.10","b":"/w==","j":[1],"f":"NaN","n":null}"#,
+            "in the order of the columns"
         );
         assert_eq!(media.as_deref(), Some(JSON));
         let twice = value_of(
