@@ -431,12 +431,12 @@ mod tests {
     #[test]
     fn the_key_of_a_record_names_its_lock() {
         let keys = Keys::new("plinth");
-        let key = keys.record(&member("shop", "review:A/1"));
-        assert_eq!(key, "{plinth.lock}:r:shop/review:A/1");
+        let key = keys.record(&member("shop", "review:A-1"));
+        assert_eq!(key, "{plinth.lock}:r:shop/review:A-1");
         let lock = keys.lock_of(key.as_bytes()).expect("is one");
         assert_eq!(
             (lock.tenant.as_str(), lock.name.as_str()),
-            ("shop", "review:A/1")
+            ("shop", "review:A-1")
         );
         for other in ["{plinth.lock}:due", "{x.lock}:r:shop/a", ""] {
             assert!(keys.lock_of(other.as_bytes()).is_none(), "{other}");
