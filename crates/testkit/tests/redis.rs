@@ -34,6 +34,9 @@ async fn a_sentinel_moves_the_primary() {
         .ask(&["SET", "a", "1"])
         .await
         .expect("is set");
+    // The replica has it before it becomes the primary.
+    let copied = group.servers[0].ask(&["WAIT", "1", "10000"]).await;
+    assert_eq!(copied.expect("is copied"), "1");
     assert_eq!(group.fail_over().await.expect("moves"), 1);
     assert_eq!(
         group.servers[1].ask(&["GET", "a"]).await.expect("is read"),
