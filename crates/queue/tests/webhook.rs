@@ -10,6 +10,7 @@ mod support;
 mod late_lease;
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use tokio::task::JoinHandle;
 
 /// Longest that the tests wait for anything; shorter than the time after which a call that hangs is given up by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the clock of the tests rests between two steps.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
 /// The tenant whose receiver never answers.
 const HOG: &str = "hog";
 
@@ -249,7 +252,14 @@ async fn receivers_that_hang_hold_up_their_own_tenant_alone() {
     });
     waited.await.expect("every call is given up");
     hanging.abort();
-    fixture.service.close().await;
+    // The calls that took their places pause before they try again, until the clock moves on.
+    let mut closing = pin!(fixture.service.close());
+    while tokio::time::timeout(CLOCK_STEP, closing.as_mut())
+        .await
+        .is_err()
+    {
+        fixture.clock.advance_ms(1_000);
+    }
 }
 
 #[tokio::test]
