@@ -122,8 +122,10 @@ impl CacheService {
         let (space, rules) = self.space(context, namespace);
         let at_ms = self.clock.monotonic_ms();
         let reply = self.stored(&space, key).await?;
-        self.complete(context, (&space, &rules), key, at_ms, reply)
-            .await
+        if rules.loader.is_none() {
+            return Ok(reply);
+        }
+        Box::pin(self.complete(context, (&space, &rules), key, at_ms, reply)).await
     }
 
     /// Reads one value; loads nothing.

@@ -47,6 +47,9 @@ pub struct TraceContext {
     pub begun_here: bool,
 }
 
+/// Bytes of a `traceparent` header of version 00.
+const HEADER_BYTES: usize = 55;
+
 impl TraceContext {
     /// Parses a `traceparent` header of version 00 (later versions are read by their first four fields). `None` where
     /// it breaks the grammar: the specification then has the receiver begin a new trace.
@@ -101,30 +104,35 @@ impl TraceContext {
     /// The `traceparent` header for the next hop.
     #[must_use]
     pub fn header(&self) -> String {
-        format!(
-            "00-{}-{}-{:02x}",
-            self.trace_id_hex(),
-            encode_hex(&self.parent_id),
-            self.flags
-        )
+        let mut text = String::with_capacity(HEADER_BYTES);
+        text.push_str("00-");
+        push_hex(&mut text, &self.trace_id);
+        text.push('-');
+        push_hex(&mut text, &self.parent_id);
+        text.push('-');
+        push_hex(&mut text, &[self.flags]);
+        text
     }
 
     /// The trace id as 32 lower-case hexadecimal digits.
     #[must_use]
     pub fn trace_id_hex(&self) -> String {
-        encode_hex(&self.trace_id)
+        let mut text = String::with_capacity(2 * self.trace_id.len());
+        push_hex(&mut text, &self.trace_id);
+        text
     }
 }
 
-fn encode_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+/// Two lower-case digits for each byte. Every answer carries a trace, so this does without `fmt`.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.extend(
+            [byte >> 4, byte & 0xf]
+                .map(u32::from)
+                .into_iter()
+                .flat_map(|digit| char::from_digit(digit, 16)),
+        );
+    }
 }
 
 fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

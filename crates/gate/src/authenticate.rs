@@ -93,7 +93,7 @@ impl Gate {
         if self.credentials.is_refused(key, now_ms) {
             return Err(self.refuse(visitor, Refusal::Remembered));
         }
-        self.look_up(key, last_known.as_ref(), visitor).await
+        Box::pin(self.look_up(key, last_known.as_ref(), visitor)).await
     }
 
     async fn verify_known(
@@ -107,7 +107,7 @@ impl Gate {
             return Err(self.refuse(visitor, Refusal::Expired));
         }
         if known.claims_refresh(now_ms, self.credentials.good_ms()) {
-            match self.look_up(key, Some(known), visitor).await {
+            match Box::pin(self.look_up(key, Some(known), visitor)).await {
                 // While the directory is away, what is known holds to the end of its second.
                 Err(error) if error.code() != ErrorCode::Unauthenticated => {}
                 result => return result,

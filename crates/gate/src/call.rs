@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
 
 use futures::FutureExt as _;
 use plinth_core::{CallContext, Deadline, Error, ErrorCode, IdempotencyKey, Result};
@@ -42,8 +44,9 @@ impl Gate {
             tenant = session.caller.tenant.as_str(),
             trace_id = session.caller.trace.trace_id_hex(),
         );
-        let result = self
-            .run(session, operation, target, service)
+        // By reference: a future that is handed on by value is copied, and this one holds the whole call.
+        let run = pin!(self.run(session, operation, target, service));
+        let result = run
             .instrument(span)
             .await
             .map_err(|error| present(error, session, operation));
@@ -78,18 +81,18 @@ impl Gate {
                 let limited =
                     [ErrorCode::RateLimited, ErrorCode::Overloaded].contains(&error.code());
                 if let Some(event) = event.as_ref().filter(|_| !limited) {
-                    self.record_refusal(event, error.code()).await;
+                    Box::pin(self.record_refusal(event, error.code())).await;
                 }
                 return Err(error);
             }
         };
         let record = match event {
-            Some(event) => Some(self.open_record(event, deadline.remaining()).await?),
+            Some(event) => Some(Box::pin(self.open_record(event, deadline.remaining())).await?),
             None => None,
         };
         let result = serve(context, changes_something(operation, &target), service).await;
         if let Some(record) = record {
-            self.close_record(record, result.as_ref().err()).await;
+            Box::pin(self.close_record(record, result.as_ref().err())).await;
         }
         result
     }
@@ -207,8 +210,14 @@ where
     context.check_deadline()?;
     let until = context.deadline.instant().into();
     // The service is called inside the guarded future too, so that a panic before its first await is caught as well.
-    let work = AssertUnwindSafe(async move { service(context).await }).catch_unwind();
-    let error = match tokio::time::timeout_at(until, work).await {
+    let work = pin!(async move { service(context).await });
+    let mut work = AssertUnwindSafe(work).catch_unwind();
+    let ended = match futures::poll!(&mut work) {
+        // What is answered from memory needs no timer.
+        Poll::Ready(ended) => Ok(ended),
+        Poll::Pending => tokio::time::timeout_at(until, work).await,
+    };
+    let error = match ended {
         Ok(Ok(Ok(reply))) => return Ok(reply),
         Ok(Ok(Err(error))) => return Err(error.into()),
         Ok(Err(panic)) => Error::internal(panic_message(&*panic)),

@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use envelope::EXTRA_ENTRIES_MAX;
-pub use incoming::Incoming;
+pub use incoming::{Incoming, Outgoing};
 pub use server::serve_service;
 pub use services::Services;
 pub use settings::{FRAME_BYTES_CEILING, FRAME_BYTES_MIN, RpcSettings};

@@ -2,9 +2,11 @@
 //! the answer.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use pilota::thrift::{ApplicationException, ApplicationExceptionKind};
 use plinth_core::{Error, ErrorCode, Result};
 use plinth_gate::Session;
@@ -19,7 +21,7 @@ use crate::answer::{close, support_error};
 use crate::codec::{Fault, Refusal};
 use crate::envelope::Envelope;
 use crate::handlers;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, Outgoing};
 use crate::services::Services;
 
 /// The Thrift service of Plinth. Cheap to clone.
@@ -37,18 +39,18 @@ impl CouponEdge {
 }
 
 impl Service<ServerContext, Incoming> for CouponEdge {
-    type Response = Answer;
+    type Response = Outgoing;
     type Error = ServerError;
 
     async fn call(
         &self,
         context: &mut ServerContext,
         incoming: Incoming,
-    ) -> Result<Answer, ServerError> {
+    ) -> Result<Outgoing, ServerError> {
         let envelope = Envelope::open(context);
         match incoming {
-            Incoming::Call(call) => Ok(Box::pin(dispatch(&self.services, envelope, *call)).await),
-            Incoming::Refused => refuse(context, &envelope),
+            Incoming::Call(call) => Ok(dispatch(&self.services, envelope, call).await),
+            Incoming::Refused => refuse(context, &envelope).map(Box::new).map(Outgoing),
         }
     }
 }
@@ -111,17 +113,24 @@ async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// Names for each method the function that serves it.
 macro_rules! dispatch {
     ($($block:ident { $($method:ident => $function:ident,)* })*) => {
-        async fn dispatch(services: &Services, mut envelope: Envelope, call: Call) -> Answer {
-            match call {
-                $($( Call::$method(arguments) => {
+        /// One future for each method, so that a short call does not take the room of a long one.
+        fn dispatch(
+            services: &Services,
+            mut envelope: Envelope,
+            call: Box<Call>,
+        ) -> BoxFuture<'_, Outgoing> {
+            match *call {
+                $($( Call::$method(arguments) => Box::pin(async move {
                     let request = arguments.request;
-                    let work = async {
-                        let session = admit(services, &mut envelope, &request).await?;
-                        handlers::$block::$function(services, &session, request).await
+                    let outcome = {
+                        let work = pin!(async {
+                            let session = admit(services, &mut envelope, &request).await?;
+                            handlers::$block::$function(services, &session, request).await
+                        });
+                        guarded(work).await
                     };
-                    let outcome = guarded(Box::pin(work)).await;
-                    Answer::$method(close(outcome, &envelope.trace))
-                } )*)*
+                    Outgoing(Box::new(Answer::$method(close(outcome, &envelope.trace))))
+                }), )*)*
             }
         }
     };

@@ -23,8 +23,10 @@ use super::receiving::Share;
 use super::wire::WireProtocol;
 use super::{CodecLimits, SMALL_FRAME_BYTES_MAX};
 
-/// Room for one read, in bytes.
-const READ_BYTES: usize = 8 * 1024;
+/// Least room for one read, in bytes: for most requests, and small enough to come from the allocator's shelf of small pieces.
+const READ_BYTES_MIN: usize = 1_024;
+/// Most room for one read, in bytes.
+const READ_BYTES_MAX: usize = 8 * 1_024;
 /// The four bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
 /// Bytes that tell a transport: a length and the first two bytes behind it.
@@ -34,6 +36,8 @@ const DETECT_BYTES: usize = LENGTH_BYTES + 2;
 pub struct CheckedDecoder<R> {
     reader: R,
     buffer: BytesMut,
+    /// Room for the next read: twice what the last one brought.
+    read_bytes: usize,
     limits: CodecLimits,
     /// Its share of the receiving budget while a large frame is in memory: until its answer is out.
     share: Share,
@@ -66,6 +70,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         Self {
             reader,
             buffer: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
             limits,
             share: Share::default(),
             silence: None,
@@ -75,8 +80,10 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
 
     /// Reads once. `Ok(false)` is the end of the connection.
     async fn fill(&mut self) -> io::Result<bool> {
-        self.buffer.reserve(READ_BYTES);
-        Ok(self.reader.read_buf(&mut self.buffer).await? > 0)
+        self.buffer.reserve(self.read_bytes);
+        let read = self.reader.read_buf(&mut self.buffer).await?;
+        self.read_bytes = read.saturating_mul(2).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        Ok(read > 0)
     }
 
     /// Reads once. `Ok(false)` is the end of the connection, or a silence of the idle time-out.
@@ -254,7 +261,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         loop {
             match inspector.advance(&self.buffer, false) {
                 Ok(Inspection::Incomplete) => {
-                    self.room(self.buffer.len() + READ_BYTES).await;
+                    self.room(self.buffer.len() + READ_BYTES_MAX).await;
                     if !self.fill().await? {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }

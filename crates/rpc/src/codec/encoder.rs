@@ -1,6 +1,8 @@
 //! Writes replies the way their requests came in.
 
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
 use linkedbytes::LinkedBytes;
 use pilota::thrift::{
@@ -25,7 +27,6 @@ type Layers = TTHeaderEncoder<FramedEncoder<MessageEncoder>>;
 pub struct CheckedEncoder<W> {
     writer: W,
     layers: Layers,
-    buffer: LinkedBytes,
     frame_bytes_max: usize,
     write_timeout: std::time::Duration,
 }
@@ -37,7 +38,6 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
         Self {
             writer,
             layers: TTHeaderEncoder::new(framed),
-            buffer: LinkedBytes::new(),
             frame_bytes_max: limits.frame_bytes_max,
             write_timeout: limits.write_timeout,
         }
@@ -76,18 +76,26 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> Encoder for CheckedEncoder<W
         cx: &mut C,
         message: ThriftMessage<M>,
     ) -> Result<(), ThriftException> {
-        self.buffer.reset();
         let (reserve, message) = self.fit(cx, message)?;
-        self.buffer.reserve(reserve);
-        self.layers.encode(cx, &mut self.buffer, message)?;
-        let written = timeout(self.write_timeout, async {
-            self.buffer.write_all_vectored(&mut self.writer).await?;
-            self.writer.flush().await
-        })
-        .await;
-        // Payloads are shared with the reply: let go of them now, not with the next one. Nor keep the memory of a
-        // large reply on an idle connection.
-        self.buffer = LinkedBytes::new();
+        // Of this reply alone: an idle connection keeps no memory, and payloads that are shared with the reply are let go
+        // with it.
+        let mut buffer = LinkedBytes::with_capacity(reserve);
+        self.layers.encode(cx, &mut buffer, message)?;
+        let writer = &mut self.writer;
+        let mut write = pin!(async move {
+            let lies_in_one_piece = buffer.iter_list().next().is_none();
+            if lies_in_one_piece {
+                writer.write_all(buffer.bytes()).await?;
+            } else {
+                buffer.write_all_vectored(&mut *writer).await?;
+            }
+            writer.flush().await
+        });
+        let written = match futures::poll!(&mut write) {
+            // Most replies fit into the socket's buffer, and need no timer.
+            Poll::Ready(written) => Ok(written),
+            Poll::Pending => timeout(self.write_timeout, write).await,
+        };
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.into()),

@@ -44,37 +44,42 @@ impl CallHeaders {
     /// Takes over what another source says about anything that is still open. Errors: 1001 for a time-out that is no
     /// number.
     pub fn fill(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        match canonical(name).as_str() {
-            "authorization" if self.credential.is_none() => {
-                self.credential = Some(SecretString::new(credential(value).to_owned()));
-            }
-            "traceparent" if self.traceparent.is_none() => {
-                self.traceparent = Some(value.to_owned());
-            }
-            "idempotency-key" if self.idempotency_key.is_none() => {
-                self.idempotency_key = Some(value.to_owned());
-            }
-            "user-agent" if self.user_agent.is_none() => self.user_agent = Some(value.to_owned()),
-            "x-request-timeout-ms" if self.timeout_ms.is_none() => {
-                let parsed = value
-                    .parse()
-                    .map_err(|_| Error::invalid(name, "must be a whole number of milliseconds"))?;
-                self.timeout_ms = Some(parsed);
-            }
-            _ => {}
+        let known = bare(name);
+        let says = |header| is_named(known, header);
+        if self.credential.is_none() && says("authorization") {
+            self.credential = Some(SecretString::new(credential(value).to_owned()));
+        } else if self.traceparent.is_none() && says("traceparent") {
+            self.traceparent = Some(value.to_owned());
+        } else if self.idempotency_key.is_none() && says("idempotency-key") {
+            self.idempotency_key = Some(value.to_owned());
+        } else if self.user_agent.is_none() && says("user-agent") {
+            self.user_agent = Some(value.to_owned());
+        } else if self.timeout_ms.is_none() && says("x-request-timeout-ms") {
+            let parsed = value
+                .parse()
+                .map_err(|_| Error::invalid(name, "must be a whole number of milliseconds"))?;
+            self.timeout_ms = Some(parsed);
         }
         Ok(())
     }
 }
 
-/// Names compare without case and with one kind of hyphen: frameworks rewrite them as they like.
-fn canonical(name: &str) -> String {
-    let lower = name.to_ascii_lowercase().replace('_', "-");
+/// A name without the prefix under which it came.
+fn bare(name: &str) -> &str {
     METAINFO_PREFIXES
         .iter()
-        .find_map(|prefix| lower.strip_prefix(prefix))
-        .map(str::to_owned)
-        .unwrap_or(lower)
+        .filter_map(|prefix| name.split_at_checked(prefix.len()).zip(Some(prefix)))
+        .find_map(|((head, tail), prefix)| is_named(head, prefix).then_some(tail))
+        .unwrap_or(name)
+}
+
+/// Names compare without case and with one kind of hyphen: frameworks rewrite them as they like.
+fn is_named(name: &str, header: &str) -> bool {
+    let plain = |byte: u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() == header.len() && name.bytes().map(plain).eq(header.bytes())
 }
 
 /// The key behind an optional `Bearer`.

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plinth_core::{Error, Result};
-use plinth_idl::coupon::CouponServiceResponseSend;
 use plinth_security::tls::ServerTls;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -33,7 +32,7 @@ use volo_thrift::transport::pingpong;
 use self::attended::Attended;
 use self::stream::Connection;
 use crate::codec::{CheckedThriftCodec, CodecLimits};
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, Outgoing};
 use crate::settings::RpcSettings;
 
 /// How long the loop rests after an accept failed: what fails is mostly a lack of file descriptors, which needs a
@@ -62,10 +61,7 @@ pub async fn serve_service<S>(
     shutdown: CancellationToken,
 ) -> Result<()>
 where
-    S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend>
-        + Send
-        + Sync
-        + 'static,
+    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
     S::Error: Into<ServerError> + Send,
 {
     settings.validate()?;
@@ -138,10 +134,7 @@ async fn connection<S>(
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) where
-    S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend>
-        + Send
-        + Sync
-        + 'static,
+    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
     S::Error: Into<ServerError> + Send,
 {
     let abort = edge.abort.clone();
@@ -182,10 +175,7 @@ async fn open<S>(edge: &Edge<S>, stream: TcpStream, peer: SocketAddr) -> Option<
 
 async fn serve_calls<S>(edge: &Edge<S>, connection: Connection, peer: SocketAddr)
 where
-    S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend>
-        + Send
-        + Sync
-        + 'static,
+    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
     S::Error: Into<ServerError> + Send,
 {
     let (encoder, decoder) = edge

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use pilota::thrift::{ApplicationException, ApplicationExceptionKind};
 use plinth_idl::common::SupportError;
 use plinth_idl::contract;
-use plinth_idl::coupon::CouponServiceResponseSend;
 use plinth_rpc::codec::{Fault, Refusal};
-use plinth_rpc::{Incoming, RpcSettings, serve_service};
+use plinth_rpc::{Incoming, Outgoing, RpcSettings, serve_service};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use volo_thrift::context::ServerContext;
 pub(crate) struct Refusing;
 
 impl Service<ServerContext, Incoming> for Refusing {
-    type Response = CouponServiceResponseSend;
+    type Response = Outgoing;
     type Error = ServerError;
 
     async fn call(
@@ -43,7 +42,10 @@ impl Service<ServerContext, Incoming> for Refusing {
             message: message.into(),
             ..SupportError::default()
         };
-        contract::refuse(&method, error).ok_or_else(|| exception(format!("no {method}")))
+        let refusal = contract::refuse(&method, error);
+        refusal
+            .map(|answer| Outgoing(Box::new(answer)))
+            .ok_or_else(|| exception(format!("no {method}")))
     }
 }
 
@@ -68,7 +70,7 @@ impl Drop for Begun<'_> {
 }
 
 impl Service<ServerContext, Incoming> for Hanging {
-    type Response = CouponServiceResponseSend;
+    type Response = Outgoing;
     type Error = ServerError;
 
     async fn call(
@@ -97,7 +99,7 @@ pub(crate) async fn start(settings: RpcSettings) -> Running {
 /// Starts a server over a service of the test's own.
 pub(crate) async fn start_service<S>(settings: RpcSettings, service: S) -> Running
 where
-    S: Service<ServerContext, Incoming, Response = CouponServiceResponseSend, Error = ServerError>
+    S: Service<ServerContext, Incoming, Response = Outgoing, Error = ServerError>
         + Send
         + Sync
         + 'static,
