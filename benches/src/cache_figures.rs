@@ -16,7 +16,7 @@ use plinth_client::{Client, ClientSettings, SetItem};
 use plinth_testkit::process::{Server, ServerOptions};
 
 use plinth_benches::frames::{
-    VALUE, batch_key, http_get, thrift_batch_get, thrift_get, webdis_get,
+    VALUE, batch_key, http_get, resp_get, thrift_batch_get, thrift_get, webdis_get,
 };
 use plinth_benches::load::{Framing, Load};
 use plinth_benches::redis::Redis;
@@ -148,6 +148,13 @@ async fn main() -> Result<()> {
     let host = webdis.address.clone();
     let over_webdis = load(host.clone(), webdis_get(&host), Framing::Http);
     let each = f64::from(u32::try_from(BATCH)?);
+    // `redis-benchmark` counts a request from when it is written, and writes it a turn after the answer before it; beside
+    // its figure stands what this client, which writes at once, sees of the same Redis.
+    let by_this_client = load(
+        format!("127.0.0.1:{}", redis.port()),
+        resp_get("bench"),
+        Framing::Resp,
+    );
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..arguments.rounds {
         println!("round {} of {}", round + 1, arguments.rounds);
@@ -156,6 +163,7 @@ async fn main() -> Result<()> {
             .benchmark(arguments.connections, arguments.requests)
             .await?;
         note(&mut rows, REDIS_GET, 1.0, peer);
+        note(&mut rows, SAME_CLIENT_GET, 1.0, by_this_client.run().await?);
         note(&mut rows, NEAR_GET, 1.0, near_get.run().await?);
         note(&mut rows, BATCH_GET, each, many.run().await?);
         let peer = redis
@@ -171,6 +179,7 @@ async fn main() -> Result<()> {
         (GET, REDIS_GET),
         (BATCH_GET, REDIS_MGET),
         (HTTP_GET, WEBDIS_GET),
+        (GET, SAME_CLIENT_GET),
         (NEAR_GET, REDIS_GET),
         (NEAR_HTTP, WEBDIS_GET),
     ] {
@@ -186,6 +195,7 @@ async fn main() -> Result<()> {
 
 const GET: &str = "GET in memory, Thrift";
 const REDIS_GET: &str = "redis-benchmark GET";
+const SAME_CLIENT_GET: &str = "GET of Redis by the client of these figures";
 const BATCH_GET: &str = "keys by BatchGet(100) in memory, Thrift";
 const REDIS_MGET: &str = "keys by redis-benchmark MGET(100)";
 const NEAR_GET: &str = "GET near Redis, Thrift";

@@ -83,6 +83,11 @@ fn text(message: &mut Vec<u8>, bytes: &[u8]) {
     message.extend(bytes);
 }
 
+/// A read of Redis in its own protocol.
+pub fn resp_get(key: &str) -> Vec<u8> {
+    format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()).into_bytes()
+}
+
 /// A read of webdis over HTTP/1.1.
 pub fn webdis_get(host: &str) -> Vec<u8> {
     format!("GET /GET/bench.txt HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()

@@ -19,6 +19,8 @@ pub enum Framing {
     Thrift,
     /// A header with `content-length`.
     Http,
+    /// Redis' own protocol: a bulk string.
+    Resp,
 }
 
 /// One kind of request, sent many times.
@@ -161,6 +163,18 @@ fn length(seen: &[u8], framing: Framing) -> Result<Option<usize>> {
                 .find_map(content_length)
                 .context("an answer without its length")?;
             Ok(Some(end + 4 + length))
+        }
+        Framing::Resp => {
+            let Some(end) = seen.windows(2).position(|bytes| bytes == b"\r\n") else {
+                return Ok(None);
+            };
+            let head = std::str::from_utf8(seen.get(..end).unwrap_or_default())?;
+            let length: usize = head
+                .strip_prefix('$')
+                .and_then(|length| length.parse().ok())
+                .with_context(|| format!("the server answered {head}"))?;
+            // The string stands between two ends of a line.
+            Ok(Some(end + 2 + length + 2))
         }
     }
 }

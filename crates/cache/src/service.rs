@@ -239,7 +239,7 @@ impl CacheService {
                 }
                 Err(error) => ItemRead {
                     read: Read::Absent,
-                    failure: Some(error.into()),
+                    failure: Some(Box::new(error.into())),
                 },
             })
             .collect();

@@ -8,7 +8,6 @@
 //!
 //! Order of locks: fences of a namespace, shards in ascending order, table of namespaces, tags of a namespace.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -78,14 +77,25 @@ struct Room {
 }
 
 /// Rooms that one call holds together.
-struct Rooms<'cache>(Vec<(usize, MutexGuard<'cache, Room>)>);
+struct Rooms<'cache> {
+    /// One bit for each room that is locked.
+    wanted: u64,
+    /// In ascending order of the rooms.
+    locked: Vec<MutexGuard<'cache, Room>>,
+}
+
+// A room is a bit of `Rooms::wanted`.
+const _: () = assert!(SHARDS == u64::BITS as usize);
 
 impl Rooms<'_> {
     /// The room of a hash. Present for every hash that [`MemoryCache::lock_rooms`] was given.
     fn of(&mut self, hash: u64) -> Option<&mut Room> {
-        let wanted = MemoryCache::room_of(hash);
-        let place = self.0.binary_search_by_key(&wanted, |(index, _)| *index);
-        let (_, room) = self.0.get_mut(place.ok()?)?;
+        let bit = 1_u64 << MemoryCache::room_of(hash);
+        if self.wanted & bit == 0 {
+            return None;
+        }
+        let before = (self.wanted & (bit - 1)).count_ones();
+        let room = self.locked.get_mut(usize::try_from(before).ok()?)?;
         Some(room)
     }
 }
@@ -160,15 +170,17 @@ impl MemoryCache {
 
     /// Locks the rooms of some hashes, each once, in ascending order.
     fn lock_rooms(&self, hashes: &[u64]) -> Rooms<'_> {
-        let wanted: BTreeSet<usize> = hashes.iter().map(|hash| Self::room_of(*hash)).collect();
+        let wanted = hashes
+            .iter()
+            .fold(0, |wanted, hash| wanted | 1_u64 << Self::room_of(*hash));
         let locked = self
             .rooms
             .iter()
             .enumerate()
-            .filter(|(index, _)| wanted.contains(index))
-            .map(|(index, room)| (index, room.lock()))
+            .filter(|(index, _)| wanted >> index & 1 == 1)
+            .map(|(_, room)| room.lock())
             .collect();
-        Rooms(locked)
+        Rooms { wanted, locked }
     }
 
     fn forget(&self, taken: &Taken) {

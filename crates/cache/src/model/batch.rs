@@ -54,7 +54,11 @@ pub fn parse_keys(keys: &[impl AsRef<str>]) -> Result<Vec<Key>> {
     check_len("keys", keys.len())?;
     keys.iter()
         .enumerate()
-        .map(|(index, key)| Key::parse_as(&format!("keys[{index}]"), key.as_ref()))
+        .map(|(index, key)| {
+            let key = key.as_ref();
+            // The name of the field is made for who needs it: most keys are good.
+            Key::parse(key).or_else(|_| Key::parse_as(&format!("keys[{index}]"), key))
+        })
         .collect()
 }
 

@@ -10,8 +10,9 @@ use super::read::Read;
 pub struct ItemRead {
     /// What stands under the key.
     pub read: Read,
-    /// Why nothing was loaded, where something had to be.
-    pub failure: Option<Error>,
+    /// Why nothing was loaded, where something had to be. In a box: most items of a batch have none and should not be larger
+    /// for it.
+    pub failure: Option<Box<Error>>,
 }
 
 impl ItemRead {

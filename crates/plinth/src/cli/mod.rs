@@ -16,7 +16,7 @@ mod queue;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use plinth_client::{Client, ClientSettings, RetryPolicy};
 
 pub(crate) use self::output::{Output, OutputFormat, Table};
@@ -124,7 +124,8 @@ pub(crate) struct Context {
 
 /// Runs the command line of the process.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = negative_numbers_are_values(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -134,6 +135,17 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
+}
+
+/// `--ttl-ms -5` is an option with a bad value, which the server names; taken for an option of its own, `-5` would be
+/// "unexpected".
+fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let takes_values = argument.get_action().takes_values();
+            argument.allow_negative_numbers(takes_values)
+        })
+        .mut_subcommands(negative_numbers_are_values)
 }
 
 async fn dispatch(cli: Cli) -> Result<()> {
@@ -200,6 +212,13 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        negative_numbers_are_values(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_the_value_of_its_option() {
+        let command = negative_numbers_are_values(Cli::command());
+        let words = "plinth cache set orders A-1 x --ttl-ms -5";
+        assert!(command.try_get_matches_from(words.split(' ')).is_ok());
     }
 }
