@@ -62,6 +62,7 @@ service CouponService {
     // Loads the keys under which nothing fresh stands. Operation `cache.preload`.
     cache.CachePreloadResponse CachePreload(1: cache.CachePreloadRequest request) throws (1: common.SupportError error) (api.post = "/v1/cache/:namespace/preload")
     // Statistics of a namespace. Operation `cache.stats`.
+    cache.CacheHotKeysResponse CacheHotKeys(1: cache.CacheHotKeysRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/hot-keys")
     cache.CacheStatsResponse CacheStats(1: cache.CacheStatsRequest request) throws (1: common.SupportError error) (api.get = "/v1/cache/:namespace/stats")
     // ---- Queue ----
     // Publishes one message. Operation `queue.publish`.

@@ -576,6 +576,29 @@ struct CacheDeleteNamespaceResponse {
     255: optional base.BaseResp base_resp
 }
 
+// How long the backend took to answer calls of one kind. Times are never told too short, and at most a quarter too long.
+struct CacheLatency {
+    // `get`, `batch_get`, `change` or `batch_change`.
+    1: required string operation
+    // About how many calls were answered.
+    2: required i64 calls
+    // What half of them took at most, in microseconds.
+    3: required double p50_us
+    // What 95 of 100 took at most.
+    4: required double p95_us
+    // What 99 of 100 took at most.
+    5: required double p99_us
+    // The longest that was seen.
+    6: required double max_us
+}
+
+// How many entries lie in one step.
+struct CacheStep {
+    // Where the step ends: what is equal to it is in it. Absent: what does not expire.
+    1: optional i64 up_to
+    2: required i64 entries
+}
+
 // Statistics of a namespace since the instance started.
 struct CacheStatsRequest {
     1: required string namespace_name
@@ -603,7 +626,7 @@ struct CacheStatsResponse {
     9: required i64 bytes
     // The memory bound that all namespaces share, in bytes.
     10: required i64 bytes_max
-    // Which backend holds the values: `memory`.
+    // Which backend holds the values: `memory` or `redis`.
     11: required string backend
     // Of the hits, those whose value was stale.
     12: optional i64 stale_hits
@@ -617,6 +640,40 @@ struct CacheStatsResponse {
     16: optional i64 load_us_total
     // How long it took at most, in microseconds.
     17: optional i64 load_us_max
+    // Of the reads, those that were answered from the near cache.
+    18: optional i64 near_hits
+    // How long the backend takes, for each kind of call that was made.
+    19: optional list<CacheLatency> latencies
+    // Entries, taken at random, of which the following two tell.
+    20: optional i64 sampled
+    // How large their values are, as they are stored: steps by bytes.
+    21: optional list<CacheStep> sizes
+    // How long they have left to live: steps by milliseconds, at the end that of what does not expire.
+    22: optional list<CacheStep> lives
+    255: optional base.BaseResp base_resp
+}
+
+// Asks for the keys that are read most.
+struct CacheHotKeysRequest {
+    1: required string namespace_name
+    255: optional base.Base base
+}
+
+// One key that is read much. Both numbers are estimates from a sample; they are in the unit of `reads`.
+struct CacheHotKey {
+    1: required string key
+    // Of the reads it had at least so many.
+    2: required i64 reads_min
+    // And at most so many.
+    3: required i64 reads_max
+}
+
+struct CacheHotKeysResponse {
+    // Reads of all keys; older ones count less.
+    1: required i64 reads
+    // At most 20, those that were read most first. A key that takes more than a sixtieth of the reads is among them as long
+    // as fewer than 20 do.
+    2: required list<CacheHotKey> keys
     255: optional base.BaseResp base_resp
 }
 

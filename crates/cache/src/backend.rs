@@ -18,8 +18,8 @@ use plinth_core::Fence;
 
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Read,
-    Reply, Scan, Scanned, Space, Tags,
+    BackendStats, Change, Changed, Guard, Held, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead,
+    Read, Reply, Scan, Scanned, Space, Tags,
 };
 
 pub mod memory;
@@ -101,6 +101,12 @@ pub trait CacheBackend: Send + Sync + 'static {
 
     /// Numbers of a namespace.
     async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError>;
+
+    /// Some of them at once and without asking anybody; `None` where the engine is not in this process, or knows no such
+    /// namespace.
+    fn held(&self, _space: &Space) -> Option<Held> {
+        None
+    }
 }
 
 /// What becomes of a sliding expiry that is looked at.

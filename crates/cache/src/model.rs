@@ -52,7 +52,10 @@ pub use request::{
 };
 pub use scan::{SCAN_PAGE_DEFAULT, SCAN_PAGE_MAX, Scan, ScanItem, ScanLimit, ScanPlace, Scanned};
 pub use space::{Placement, Policy, Quota, Space};
-pub use stats::{BackendStats, Connections, EntrySample, LoadStats, SAMPLE_ENTRIES_MAX, Stats};
+pub use stats::{
+    BackendStats, Connections, EntrySample, HOT_KEYS_TOLD_MAX, Held, HotKey, HotKeys, Latency,
+    LoadStats, SAMPLE_ENTRIES_MAX, Stats, Step,
+};
 pub use value::{
     CONTENT_TYPE_BYTES_MAX, CONTENT_TYPE_COUNTER, CONTENT_TYPE_DEFAULT, Content, ContentType,
     Encoding, VALUE_BYTES_MAX, Value,

@@ -9,7 +9,7 @@ use rand::Rng as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::counters::CountersTable;
+use self::counters::{CountersTable, Kind};
 use self::loads::{Loads, NoLoader, NoMetrics};
 use self::namespaces::{Namespaces, Rules};
 use crate::backend::{CacheBackend, Capability, Looking};
@@ -28,6 +28,7 @@ mod loading;
 mod loads;
 mod namespaces;
 mod schedule;
+mod telling;
 
 /// The cache as the edges see it.
 pub struct CacheService {
@@ -140,8 +141,14 @@ impl CacheService {
     }
 
     async fn stored(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
+        let counters = self.counters.of(&space.scope);
+        let watched = counters.begin(&self.clock);
         let mut reply = self.backend.get(space, key).await?;
-        self.counters.of(&space.scope).read(&reply.answer);
+        if let Some(watched) = watched {
+            counters.took(Kind::Get, watched, &self.clock);
+        }
+        let reads = std::slice::from_ref(&reply.answer);
+        counters.reads(watched, std::slice::from_ref(key), reads, reply.near);
         codec::decode_read(&mut reply.answer).await?;
         Ok(reply)
     }
@@ -200,8 +207,12 @@ impl CacheService {
         self.require_all(&changes, fence.as_ref())?;
         codec::encode(rules.codec, &mut changes).await?;
         let guard = Guard { atomicity, fence };
-        let results = self.backend.apply(&space, changes, guard).await?.answer;
         let counters = self.counters.of(&space.scope);
+        let watched = counters.begin(&self.clock);
+        let results = self.backend.apply(&space, changes, guard).await?.answer;
+        if let Some(watched) = watched {
+            counters.took(Kind::BatchChange, watched, &self.clock);
+        }
         results
             .iter()
             .flatten()
@@ -244,10 +255,7 @@ impl CacheService {
             })
             .collect();
         check_answer(items.iter().map(|item| &item.read))?;
-        Ok(Reply {
-            answer: items,
-            degraded,
-        })
+        Ok(Reply::degraded(items, degraded))
     }
 
     /// Reads many keys at one instant; loads nothing.
@@ -269,11 +277,15 @@ impl CacheService {
         space: &Space,
         keys: &[Key],
     ) -> Result<Reply<Vec<Read>>, CacheError> {
-        let mut reply = self.backend.get_many(space, keys, Looking::Reading).await?;
-        check_answer(&reply.answer)?;
         let counters = self.counters.of(&space.scope);
+        let watched = counters.begin(&self.clock);
+        let mut reply = self.backend.get_many(space, keys, Looking::Reading).await?;
+        if let Some(watched) = watched {
+            counters.took(Kind::BatchGet, watched, &self.clock);
+        }
+        check_answer(&reply.answer)?;
+        counters.reads(watched, keys, &reply.answer, reply.near);
         for read in &mut reply.answer {
-            counters.read(read);
             codec::decode_read(read).await?;
         }
         Ok(reply)
@@ -323,18 +335,23 @@ impl CacheService {
             atomicity: Atomicity::AllOrNothing,
             fence,
         };
+        let counters = self.counters.of(&space.scope);
+        let watched = counters.begin(&self.clock);
         let reply = self
             .backend
             .apply(&space, changes, guard)
             .await
             .map_err(CacheError::alone)?;
+        if let Some(watched) = watched {
+            counters.took(Kind::Change, watched, &self.clock);
+        }
         let mut changed = reply
             .answer
             .into_iter()
             .next()
             .unwrap_or_else(|| Err(out_of_order()))?;
         if is_counted {
-            self.counters.of(&space.scope).changed(&changed);
+            counters.changed(&changed);
         }
         codec::decode_changed(&mut changed).await?;
         Ok(changed)

@@ -13,12 +13,10 @@ use plinth_cache::model::{
     Tags, Value,
 };
 use plinth_cache::{CacheError, CacheService, CacheSettings, MemoryCache};
-use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, ErrorCode, OperationId, Principal, PrincipalId,
-    PrincipalKind, SharedClock, SystemClock, TenantId, TraceContext, Transport,
-};
+use plinth_core::{CallContext, ErrorCode, SharedClock, SystemClock};
 use plinth_store::Definitions;
 use plinth_store::memory::MemoryDefinitions;
+use plinth_testkit::calls::call_of;
 use tokio_util::sync::CancellationToken;
 
 fn instance(definitions: &Arc<dyn Definitions>, clock: &SharedClock) -> Arc<CacheService> {
@@ -29,25 +27,7 @@ fn instance(definitions: &Arc<dyn Definitions>, clock: &SharedClock) -> Arc<Cach
 
 /// A call of a tenant.
 fn context() -> CallContext {
-    CallContext {
-        caller: Caller {
-            tenant: TenantId::parse("tenant").expect("a tenant"),
-            principal: Principal {
-                id: PrincipalId::parse("worker").expect("a principal"),
-                name: "worker".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("a credential"),
-            roles: Arc::from([]),
-            address: None,
-            user_agent: None,
-            trace: TraceContext::begin(),
-        },
-        operation: OperationId::new("cache.set"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(60_000),
-        idempotency_key: None,
-    }
+    call_of("tenant", "cache.set").expect("a tenant")
 }
 
 fn space() -> Namespace {

@@ -10,15 +10,17 @@ mod leases;
 mod loading;
 mod model;
 mod namespaces;
+mod numbers;
 mod wire;
 
 pub use self::loading::{KeyLoad, LoaderSettings};
 pub use self::model::{
-    AppendOptions, Appended, CacheLease, CacheLeased, CacheRead, CacheStats, CacheValue, Counted,
+    AppendOptions, Appended, CacheLease, CacheLeased, CacheRead, CacheValue, Counted,
     ExpiryOptions, IncrementOptions, ItemResult, LoadFailure, ScanItem, ScanPage, SetCondition,
     SetItem, SetOptions, Stored,
 };
 pub use self::namespaces::{NamespaceInfo, NamespacePage, NamespaceSettings};
+pub use self::numbers::{CacheHotKey, CacheHotKeys, CacheLatency, CacheStats, CacheStep};
 use self::wire::{
     BatchBody, DeletedBody, ItemsBody, PresentBody, ResultsBody, StoredBody, TAGS, entry_path,
     fence, fence_json, fence_query, http_item, read_absent, read_headers, read_item, read_reply,
@@ -382,29 +384,6 @@ impl<'client> CacheClient<'client> {
                     let body = serde_json::json!({ "keys": keys });
                     let request = http.request(Method::POST, &path).json(&body);
                     Ok(http.json::<PresentBody>(request).await?.present)
-                }
-            }
-        };
-        self.client.run(Repeat::Safe, call).await
-    }
-
-    /// Numbers of a namespace.
-    pub async fn stats(&self, namespace: &str) -> Result<CacheStats> {
-        let call = || async {
-            match self.client.transport() {
-                Transport::Thrift(thrift) => {
-                    let request = idl::CacheStatsRequest {
-                        namespace_name: text(namespace),
-                        ..Default::default()
-                    };
-                    thrift
-                        .call(thrift.api().cache_stats(request))
-                        .await
-                        .map(CacheStats::from)
-                }
-                Transport::Http(http) => {
-                    let path = ["v1", "cache", namespace, "stats"];
-                    http.json(http.request(Method::GET, &path)).await
                 }
             }
         };

@@ -6,7 +6,9 @@ mod contract;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    let idl = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../idl");
+    // Asked when it runs: the place where it was compiled may be another one.
+    let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let idl = Path::new(&crate_dir).join("../../idl");
     for folder in [idl.clone(), idl.join("support")] {
         watch(&folder);
     }

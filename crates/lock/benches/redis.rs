@@ -11,16 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
-use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, MetricSink, OperationId, Principal, PrincipalId,
-    PrincipalKind, SharedClock, SystemClock, TenantId, TraceContext, Transport,
-};
+use plinth_core::{CallContext, MetricSink, SharedClock, SystemClock};
 use plinth_lock::backend::redis::RedisLocks;
 use plinth_lock::backend::shared::{SharedBackend, SharedOptions};
 use plinth_lock::model::{AcquireRequest, LockAsk, LockClaim, ReleaseRequest};
 use plinth_lock::{LockService, LockServiceParts, Wakes};
 use plinth_redis_link::{Answer, RedisLink, RedisSettings, RedisUrl, Script, Slot, cmd, slot_of};
 use plinth_store::epochs::MemoryEpochs;
+use plinth_testkit::calls::call_of;
 use plinth_testkit::redis::RedisProcess;
 
 const TENANT: &str = "bench";
@@ -40,25 +38,7 @@ impl MetricSink for NoMetrics {
 }
 
 fn context() -> CallContext {
-    CallContext {
-        caller: Caller {
-            tenant: TenantId::parse(TENANT).expect("a tenant"),
-            principal: Principal {
-                id: PrincipalId::parse("worker").expect("a principal"),
-                name: "worker".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("a credential"),
-            roles: Arc::from([]),
-            address: None,
-            user_agent: None,
-            trace: TraceContext::begin(),
-        },
-        operation: OperationId::new("lock.acquire"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(60_000),
-        idempotency_key: None,
-    }
+    call_of(TENANT, "lock.acquire").expect("a tenant")
 }
 
 /// A pair by the service.

@@ -161,6 +161,7 @@ dispatch! {
         CacheRefresh => refresh,
         CachePreload => preload,
         CacheStats => stats,
+        CacheHotKeys => hot_keys,
     }
     queue {
         QueuePublish => publish,

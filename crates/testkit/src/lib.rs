@@ -1,5 +1,6 @@
 //! What the tests share: service harness, scenario tables, fault layers, the history checker.
 
+pub mod calls;
 pub mod chaos;
 pub mod compat_idl;
 pub mod compat_openapi;

@@ -23,8 +23,8 @@ use self::shard::{Lookup, Shard, Taken};
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Quota,
-    Read, Reply, Scan, Scanned, Space, Tags,
+    BackendStats, Change, Changed, Guard, Held, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead,
+    Quota, Read, Reply, Scan, Scanned, Space, Tags,
 };
 use crate::settings::CacheSettings;
 
@@ -366,5 +366,11 @@ impl CacheBackend for MemoryCache {
 
     async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError> {
         Ok(self.look(space))
+    }
+
+    fn held(&self, space: &Space) -> Option<Held> {
+        self.namespaces
+            .find(&space.scope)
+            .map(|state| state.numbers())
     }
 }

@@ -104,6 +104,8 @@ pub struct Reply<T> {
     pub answer: T,
     /// Whether it comes from a layer that stands in for one that is away.
     pub degraded: bool,
+    /// Whether it was kept in this process, near, and the engine was not asked.
+    pub near: bool,
 }
 
 impl<T> Reply<T> {
@@ -112,6 +114,23 @@ impl<T> Reply<T> {
         Self {
             answer,
             degraded: false,
+            near: false,
+        }
+    }
+
+    /// An answer of the backend itself, from near where that is so.
+    pub fn from_near(answer: T, near: bool) -> Self {
+        Self {
+            near,
+            ..Self::full(answer)
+        }
+    }
+
+    /// An answer that is less than what the backend gives at its best, where that is so.
+    pub fn degraded(answer: T, degraded: bool) -> Self {
+        Self {
+            degraded,
+            ..Self::full(answer)
         }
     }
 
@@ -120,6 +139,7 @@ impl<T> Reply<T> {
         Reply {
             answer: form(self.answer),
             degraded: self.degraded,
+            near: self.near,
         }
     }
 }

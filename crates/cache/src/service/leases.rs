@@ -1,5 +1,6 @@
 //! Reads that are ready to fill what is missing.
 
+use std::slice;
 use std::time::Duration;
 
 use plinth_core::CallContext;
@@ -9,6 +10,7 @@ use crate::backend::Capability;
 use crate::error::CacheError;
 use crate::model::{
     Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeaseWhen, LeasedRead, Namespace, Read, Reply,
+    Space,
 };
 
 /// Most callers that wait for somebody else's lease at one time.
@@ -40,12 +42,12 @@ impl CacheService {
                 lease: LeaseState::Held { token, .. },
             } = reply.answer
             else {
-                self.counters.of(&space.scope).read(&reply.answer.read);
+                self.count_read(&space, key, &reply);
                 codec::decode_leased(&mut reply.answer).await?;
                 return Ok(reply);
             };
             if left_ms == 0 || self.stopping.is_cancelled() {
-                self.counters.of(&space.scope).read(&reply.answer.read);
+                self.count_read(&space, key, &reply);
                 return Ok(reply);
             }
             if place.is_none() {
@@ -61,6 +63,14 @@ impl CacheService {
                 ended = self.backend.lease_ended(&space, key, token, left) => ended?,
             }
         }
+    }
+
+    /// Counts a read that may have waited: it says nothing of how long the backend takes.
+    fn count_read(&self, space: &Space, key: &Key, reply: &Reply<LeasedRead>) {
+        let counters = self.counters.of(&space.scope);
+        let watched = counters.begin(&self.clock);
+        let (keys, reads) = (slice::from_ref(key), slice::from_ref(&reply.answer.read));
+        counters.reads(watched, keys, reads, reply.near);
     }
 
     /// Gives a lease back without a value and says whether it was open.

@@ -73,7 +73,7 @@ impl CacheService {
                 }
                 Ok(Reply {
                     answer: Read::Found(found),
-                    degraded: reply.degraded,
+                    ..reply
                 })
             }
             Read::Found(found) => self.renewed(&asking, key, found).await,
@@ -131,10 +131,7 @@ impl CacheService {
         match self.aged(Read::Found(stale), asking.at_ms) {
             // Its end came while we waited for the new one.
             Read::Absent => self.missing(asking, key).await,
-            answer => Ok(Reply {
-                answer,
-                degraded: failed,
-            }),
+            answer => Ok(Reply::degraded(answer, failed)),
         }
     }
 
@@ -374,10 +371,7 @@ fn aged(read: Read, elapsed_ms: u64) -> Read {
 fn degrade(loader: &LoaderRules, failure: LoadFailure) -> Result<Reply<Read>, CacheError> {
     match loader.spec.on_error {
         OnError::Error => Err(Error::from(failure).into()),
-        OnError::Absent => Ok(Reply {
-            answer: Read::Absent,
-            degraded: true,
-        }),
+        OnError::Absent => Ok(Reply::degraded(Read::Absent, true)),
     }
 }
 

@@ -11,12 +11,12 @@ use plinth_cache::model::{Key, LoaderSettings, Namespace, NamespaceSettings, Rea
 use plinth_cache::{CacheError, CacheService};
 use plinth_core::seams::{LoadRequest, LoadSource, Loaded, Loader};
 use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, Error, ErrorCode, ManualClock, MetricSink,
-    OperationId, Principal, PrincipalId, PrincipalKind, Result, SharedClock, TenantId,
-    TraceContext, Transport,
+    CallContext, Caller, Error, ErrorCode, ManualClock, MetricSink, Result, SharedClock,
+    TraceContext,
 };
 use plinth_store::Definitions;
 use plinth_store::memory::MemoryDefinitions;
+use plinth_testkit::calls::call_of;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -307,28 +307,12 @@ pub(crate) fn code(error: CacheError) -> ErrorCode {
 
 /// A call of a tenant, in a trace of its own.
 pub(crate) fn call() -> CallContext {
-    call_in(TraceContext::begin())
+    call_of("tenant", "cache.get").expect("a tenant")
 }
 
 /// A call of a tenant in a trace.
 pub(crate) fn call_in(trace: TraceContext) -> CallContext {
-    CallContext {
-        caller: Caller {
-            tenant: TenantId::parse("tenant").expect("a tenant"),
-            principal: Principal {
-                id: PrincipalId::parse("worker").expect("a principal"),
-                name: "worker".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("a credential"),
-            roles: Arc::from([]),
-            address: None,
-            user_agent: None,
-            trace,
-        },
-        operation: OperationId::new("cache.get"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(60_000),
-        idempotency_key: None,
-    }
+    let mut call = call();
+    call.caller.trace = trace;
+    call
 }

@@ -10,8 +10,7 @@ use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    CacheLease, CacheRead, CacheStats, CacheValue, ItemResult, LoadFailure, ScanItem, ScanPage,
-    SetItem, Stored,
+    CacheLease, CacheRead, CacheValue, ItemResult, LoadFailure, ScanItem, ScanPage, SetItem, Stored,
 };
 use crate::error::{ClientError, Result};
 
@@ -422,30 +421,6 @@ impl From<ItemResultBody> for ItemResult {
             version: body.version.map(|version| version.0),
             message: body.message,
             deleted: body.deleted,
-        }
-    }
-}
-
-impl From<idl::CacheStatsResponse> for CacheStats {
-    fn from(reply: idl::CacheStatsResponse) -> Self {
-        Self {
-            hits: reply.hits,
-            misses: reply.misses,
-            hit_rate: reply.hit_rate,
-            sets: reply.sets,
-            deletes: reply.deletes,
-            expired: reply.expired,
-            evicted: reply.evicted,
-            keys: reply.keys,
-            bytes: reply.bytes,
-            bytes_max: reply.bytes_max,
-            backend: reply.backend.to_string(),
-            stale_hits: reply.stale_hits.unwrap_or(0),
-            negative_hits: reply.negative_hits.unwrap_or(0),
-            loads: reply.loads.unwrap_or(0),
-            load_errors: reply.load_errors.unwrap_or(0),
-            load_us_total: reply.load_us_total.unwrap_or(0),
-            load_us_max: reply.load_us_max.unwrap_or(0),
         }
     }
 }

@@ -44,6 +44,7 @@ refusals! {
     CouponServiceCacheRefreshException
     CouponServiceCachePreloadException
     CouponServiceCacheStatsException
+    CouponServiceCacheHotKeysException
     CouponServiceQueuePublishException
     CouponServiceQueuePublishBatchException
     CouponServiceQueueSubscribeException

@@ -9,10 +9,7 @@
 
 use std::sync::Arc;
 
-use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, IdempotencyKey, MetricSink, OperationId,
-    Principal, PrincipalId, PrincipalKind, SystemClock, TenantId, TraceContext, Transport,
-};
+use plinth_core::{CallContext, Deadline, MetricSink, SystemClock};
 use plinth_database::model::{
     EngineKind, PoolOptions, PoolStatus, QueryReply, QueryRequest, RegisterDatabaseRequest, Step,
     TransactionReply, TransactionRequest, Value,
@@ -20,6 +17,7 @@ use plinth_database::model::{
 use plinth_database::{DatabaseError, DatabaseService, DatabaseSettings};
 use plinth_store::Definitions;
 use plinth_store::memory::MemoryDefinitions;
+use plinth_testkit::calls::{call_of, keyed};
 use plinth_testkit::services::{MARIADB_VARIABLE, POSTGRES_VARIABLE, service_url};
 
 /// Most bytes of a SQLite file in tests.
@@ -76,24 +74,13 @@ pub(crate) fn engines() -> Vec<EngineKind> {
 
 /// A context of a caller in a tenant.
 pub(crate) fn context_in(tenant: &str, key: Option<&str>, deadline_ms: u64) -> CallContext {
+    let mut call = call_of(tenant, "db.execute_transaction").expect("is a name");
+    if let Some(key) = key {
+        call = keyed(call, key).expect("is a key");
+    }
     CallContext {
-        caller: Caller {
-            tenant: TenantId::parse(tenant).expect("is a name"),
-            principal: Principal {
-                id: PrincipalId::parse("tester").expect("is a name"),
-                name: "tester".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("is a name"),
-            roles: Arc::new([]),
-            address: None,
-            user_agent: None,
-            trace: TraceContext::begin(),
-        },
-        operation: OperationId::new("db.execute_transaction"),
-        transport: Transport::Internal,
         deadline: Deadline::after_ms(deadline_ms),
-        idempotency_key: key.map(|key| IdempotencyKey::parse(key).expect("is a key")),
+        ..call
     }
 }
 

@@ -114,6 +114,8 @@ catalogue! {
         "Loads keys anew, whatever stands under them.";
     WRITE CACHE_PRELOAD "cache.preload" "cache" "CachePreload" "POST" "/v1/cache/{namespace}/preload"
         "Loads the keys under which nothing fresh stands.";
+    READ CACHE_HOT_KEYS "cache.hot_keys" "cache" "CacheHotKeys" "GET" "/v1/cache/{namespace}/hot-keys"
+        "Names the keys of a namespace that are read most.";
     READ CACHE_STATS "cache.stats" "cache" "CacheStats" "GET" "/v1/cache/{namespace}/stats"
         "Statistics of a namespace.";
     WRITE_ONCE QUEUE_PUBLISH "queue.publish" "queue" "QueuePublish" "POST" "/v1/queue/publish"

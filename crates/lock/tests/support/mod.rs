@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, Error, ErrorCode, IdempotencyKey, ManualClock,
-    MetricSink, OperationId, Principal, PrincipalId, PrincipalKind, SharedClock, TenantId,
-    TimestampMs, TraceContext, Transport,
+    CallContext, Error, ErrorCode, ManualClock, MetricSink, SharedClock, TimestampMs,
 };
 use plinth_lock::backend::Backend;
 use plinth_lock::backend::redis::RedisLocks;
@@ -18,6 +16,7 @@ use plinth_lock::{LockError, LockService, LockServiceParts, Wakes};
 use plinth_redis_link::RedisLink;
 use plinth_store::epochs::MemoryEpochs;
 use plinth_store::{ControlStore, EngineLimits, EngineLocation, Epochs};
+use plinth_testkit::calls::{self, call_of};
 
 use self::database::ManualDatabase;
 
@@ -301,31 +300,10 @@ pub(crate) const TAKEN: u16 = ErrorCode::LockNotAcquired.number();
 
 /// A call of a tenant.
 pub(crate) fn context(tenant: &str) -> CallContext {
-    CallContext {
-        caller: Caller {
-            tenant: TenantId::parse(tenant).expect("a tenant"),
-            principal: Principal {
-                id: PrincipalId::parse("worker").expect("a principal"),
-                name: "worker".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("a credential"),
-            roles: Arc::from([]),
-            address: None,
-            user_agent: None,
-            trace: TraceContext::begin(),
-        },
-        operation: OperationId::new("lock.acquire"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(60_000),
-        idempotency_key: None,
-    }
+    call_of(tenant, "lock.acquire").expect("a tenant")
 }
 
 /// A call under an idempotency key.
 pub(crate) fn keyed(key: &str) -> CallContext {
-    CallContext {
-        idempotency_key: Some(IdempotencyKey::parse(key).expect("a key")),
-        ..context(TENANT)
-    }
+    calls::keyed(context(TENANT), key).expect("a key")
 }

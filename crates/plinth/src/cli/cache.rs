@@ -4,6 +4,7 @@ mod arguments;
 mod changes;
 mod loading;
 mod namespaces;
+mod numbers;
 mod present;
 
 use anyhow::{Result, bail};
@@ -14,7 +15,8 @@ use serde_json::json;
 use self::changes::ChangeCommand;
 use self::loading::LoadCommand;
 use self::namespaces::NamespaceCommand;
-use self::present::{as_json, leased_json, leased_text, page_table, reads_table, stats_table};
+use self::numbers::{hot_table, stats_text};
+use self::present::{as_json, leased_json, leased_text, page_table, reads_table};
 use super::{Context, Output, Table};
 
 /// Values with expiry, versions, conditions, tags and leases
@@ -92,7 +94,12 @@ pub(crate) enum CacheCommand {
     /// Define, show, list and delete how the values of namespaces live
     #[command(subcommand)]
     Namespace(NamespaceCommand),
-    /// Show hit rate, keys and memory of a namespace
+    /// Name the keys of a namespace that are read most
+    HotKeys {
+        /// Namespace
+        namespace: String,
+    },
+    /// Show hit rate, keys, memory and times of a namespace, and how sizes and lives are spread
     Stats {
         /// Namespace
         namespace: String,
@@ -172,9 +179,13 @@ impl CacheCommand {
                 })
             }
             Self::Namespace(command) => command.run(cache, output).await,
+            Self::HotKeys { namespace } => {
+                let hottest = cache.hot_keys(&namespace).await?;
+                output.show(&hottest, hot_table)
+            }
             Self::Stats { namespace } => {
                 let stats = cache.stats(&namespace).await?;
-                output.show(&stats, stats_table)
+                output.say(&stats, stats_text)
             }
         }
     }

@@ -45,6 +45,11 @@ impl Table {
         self.0.add_row(cells);
     }
 
+    /// Its rows as they are shown.
+    pub(crate) fn text(&self) -> String {
+        self.0.trim_fmt()
+    }
+
     /// An empty table with headings that are known only now.
     pub(crate) fn with_headings(headings: &[String]) -> Self {
         let mut table = Self::new([]);
@@ -73,7 +78,7 @@ impl Output {
         if self.is_json() {
             return self.json(answer);
         }
-        self.text(&table(answer).0.trim_fmt())
+        self.text(&table(answer).text())
     }
 
     /// Shows an answer: as it is for programs, as a sentence for people.

@@ -44,6 +44,7 @@ pub(super) async fn open_cache(
     let cache = Arc::new(cache.with_loader(loaders, handles.sink()));
     cache.load_definitions().await;
     tasks.spawn(Arc::clone(&cache).keep_warm(stop.clone()));
+    tasks.spawn(Arc::clone(&cache).tell_numbers(handles.sink(), stop.clone()));
     tasks.spawn(Arc::clone(&cache).follow_definitions(stop.clone()));
     Ok(cache)
 }

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, IdempotencyKey, ManualClock, MetricSink,
-    OperationId, Principal, PrincipalId, PrincipalKind, SharedClock, TenantId, TimestampMs,
-    TraceContext, Transport,
-};
+use plinth_core::{CallContext, ManualClock, MetricSink, SharedClock, TimestampMs};
 use plinth_outbound::{OutboundClient, OutboundSettings};
 use plinth_queue::backend::Backend;
 use plinth_queue::backend::embedded::{EmbeddedBackend, EmbeddedOptions};
@@ -18,6 +14,7 @@ use plinth_queue::{QueueError, QueueService, QueueServiceParts};
 use plinth_security::SeededEntropy;
 use plinth_store::memory::MemoryDefinitions;
 use plinth_store::{Definitions, EngineLimits, EngineLocation};
+use plinth_testkit::calls::call_of;
 
 /// The tenant of most tests.
 pub(crate) const TENANT: &str = "shop";
@@ -139,23 +136,5 @@ impl Fixture {
 
 /// A call of a tenant.
 pub(crate) fn context(tenant: &str) -> CallContext {
-    CallContext {
-        caller: Caller {
-            tenant: TenantId::parse(tenant).expect("a tenant"),
-            principal: Principal {
-                id: PrincipalId::parse("worker").expect("a principal"),
-                name: "worker".to_owned(),
-                kind: PrincipalKind::Service,
-            },
-            credential: CredentialId::parse("key").expect("a credential"),
-            roles: Arc::from([]),
-            address: None,
-            user_agent: None,
-            trace: TraceContext::begin(),
-        },
-        operation: OperationId::new("queue.publish"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(60_000),
-        idempotency_key: None::<IdempotencyKey>,
-    }
+    call_of(tenant, "queue.publish").expect("a tenant")
 }

@@ -11,12 +11,13 @@ use plinth_gate::{Session, Target};
 use plinth_idl::cache::*;
 use plinth_idl::common;
 
-use super::convert::{outward, text, text_list};
+use super::convert::{text, text_list};
 use crate::services::Services;
 
 mod changes;
 mod loading;
 mod namespaces;
+mod numbers;
 mod whole;
 
 pub(crate) use self::changes::{append, get_and_touch, increment};
@@ -24,6 +25,7 @@ pub(crate) use self::loading::{preload, refresh};
 pub(crate) use self::namespaces::{
     define_namespace, delete_namespace, get_namespace, list_namespaces,
 };
+pub(crate) use self::numbers::{hot_keys, stats};
 pub(crate) use self::whole::{clear, get_or_lease, invalidate_tags, release_lease, scan};
 
 fn target(namespace: &str) -> Target {
@@ -270,42 +272,6 @@ pub(crate) async fn expire(
         version: stored.version,
         expires_at_ms: stored.expires_at_ms,
         ..Default::default()
-    })
-}
-
-pub(crate) async fn stats(
-    services: &Services,
-    session: &Session,
-    request: CacheStatsRequest,
-) -> Result<CacheStatsResponse> {
-    let target = target(&request.namespace_name);
-    let call = |context| async move {
-        let namespace = Namespace::parse(&request.namespace_name)?;
-        services.cache.stats(&context, namespace).await
-    };
-    let stats = services
-        .gate
-        .call(session, &ops::CACHE_STATS, target, call)
-        .await?;
-    Ok(CacheStatsResponse {
-        hits: outward(stats.hits),
-        misses: outward(stats.misses),
-        hit_rate: stats.hit_rate(),
-        sets: outward(stats.sets),
-        deletes: outward(stats.deletes),
-        expired: outward(stats.held.expired),
-        evicted: outward(stats.held.evicted),
-        keys: outward(stats.held.keys),
-        bytes: outward(stats.held.bytes),
-        bytes_max: outward(stats.held.bytes_max.unwrap_or(0)),
-        backend: services.cache.backend_name().into(),
-        stale_hits: Some(outward(stats.stale_hits)),
-        negative_hits: Some(outward(stats.negative_hits)),
-        loads: Some(outward(stats.loads.loads)),
-        load_errors: Some(outward(stats.loads.errors)),
-        load_us_total: Some(outward(stats.loads.total_us)),
-        load_us_max: Some(outward(stats.loads.max_us)),
-        base_resp: None,
     })
 }
 

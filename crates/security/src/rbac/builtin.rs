@@ -135,6 +135,7 @@ const ROWS: [Row; 6] = [
             "cache.get_namespace",
             "cache.list_namespaces",
             "cache.stats",
+            "cache.hot_keys",
             "queue.*",
             "monitor.*",
             "audit.log_operation",

@@ -11,6 +11,7 @@ mod changing;
 mod defining;
 mod leasing;
 mod loading;
+mod numbers;
 
 /// The scenarios of the cache.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -19,6 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios.extend(leasing::scenarios());
     scenarios.extend(defining::scenarios());
     scenarios.extend(loading::scenarios());
+    scenarios.extend(numbers::scenarios());
     scenarios
 }
 

@@ -59,15 +59,15 @@ impl MemoryCache {
                 ..BackendStats::default()
             };
         };
-        let (keys, bytes) = state.held();
+        let held = state.numbers();
         BackendStats {
-            keys,
-            bytes,
+            keys: held.keys,
+            bytes: held.bytes,
             bytes_max: Some(self.bytes_max),
-            expired: state.lasting.expired.load(Ordering::Relaxed),
-            evicted: state.lasting.evicted.load(Ordering::Relaxed),
+            expired: held.expired,
+            evicted: held.evicted,
             connections: None,
-            sample: if keys == 0 {
+            sample: if held.keys == 0 {
                 Vec::new()
             } else {
                 self.sample(state.id)

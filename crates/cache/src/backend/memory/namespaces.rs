@@ -10,7 +10,7 @@ use plinth_core::TenantId;
 use super::fences::Fences;
 use super::tags::TagTable;
 use crate::error::{CacheError, Refusal};
-use crate::model::{Quota, Scope};
+use crate::model::{Held, Quota, Scope};
 
 /// Numbers of namespaces that were cleared and still have entries to be swept.
 pub(super) type Retired = HashSet<u32>;
@@ -154,6 +154,17 @@ impl NamespaceState {
             self.usage.keys.load(Ordering::Relaxed),
             self.usage.bytes.load(Ordering::Relaxed),
         )
+    }
+
+    /// What of it is counted as it goes.
+    pub(super) fn numbers(&self) -> Held {
+        let (keys, bytes) = self.held();
+        Held {
+            keys,
+            bytes,
+            expired: self.lasting.expired.load(Ordering::Relaxed),
+            evicted: self.lasting.evicted.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether a clear has given the namespace another number.

@@ -145,16 +145,16 @@ impl NearCache {
         Some(found.into_iter().map(read).collect())
     }
 
-    /// Reads keys from here or from Redis.
+    /// Reads keys from here or from Redis, and says where from.
     async fn look(
         &self,
         area: &Area,
         keys: &[Key],
         looking: Looking,
-    ) -> Result<Vec<Read>, CacheError> {
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
         let names = names_of(area, keys.iter());
         if let Some(reads) = self.answer(&names) {
-            return Ok(reads);
+            return Ok(Reply::from_near(reads, true));
         }
         count(&self.near.counts.misses, names.len());
         let space = self.near.kept.space(&area.prefix);
@@ -188,7 +188,7 @@ impl NearCache {
             }
             reads.push(stored.read(read_ms));
         }
-        Ok(reads)
+        Ok(Reply::full(reads))
     }
 
     fn keep(&self, marker: &Marker, place: usize, name: &str, came: Came) {
@@ -281,8 +281,8 @@ impl CacheBackend for NearCache {
     async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
         let area = self.far.area(space)?;
         let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
-        let read = found.await?.pop().unwrap_or(Read::Absent);
-        Ok(Reply::full(read))
+        let one = |mut reads: Vec<Read>| reads.pop().unwrap_or(Read::Absent);
+        Ok(found.await?.map(one))
     }
 
     async fn get_many(
@@ -292,7 +292,7 @@ impl CacheBackend for NearCache {
         looking: Looking,
     ) -> Result<Reply<Vec<Read>>, CacheError> {
         let area = self.far.area(space)?;
-        self.look(&area, keys, looking).await.map(Reply::full)
+        self.look(&area, keys, looking).await
     }
 
     async fn apply(
@@ -344,9 +344,10 @@ impl CacheBackend for NearCache {
         if when == LeaseWhen::Needed {
             let area = self.far.area(space)?;
             let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
-            if let Some(read) = found.await?.pop().filter(needs_no_lease) {
+            let mut found = found.await?;
+            if let Some(read) = found.answer.pop().filter(needs_no_lease) {
                 let lease = LeaseState::NotNeeded;
-                return Ok(Reply::full(LeasedRead { read, lease }));
+                return Ok(Reply::from_near(LeasedRead { read, lease }, found.near));
             }
         }
         self.far.get_or_lease(space, key, lease, when).await

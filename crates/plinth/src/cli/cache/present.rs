@@ -2,49 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use plinth_client::{CacheLease, CacheLeased, CacheRead, CacheStats, ScanPage};
+use plinth_client::{CacheLease, CacheLeased, CacheRead, ScanPage};
 use serde_json::{Value, json};
 
 use crate::cli::Table;
-
-pub(super) fn stats_table(stats: &CacheStats) -> Table {
-    let mut table = Table::new(["what", "value"]);
-    for (what, value) in [
-        ("backend", stats.backend.clone()),
-        ("keys", stats.keys.to_string()),
-        (
-            "memory",
-            format!(
-                "{} of {}",
-                indicatif::HumanBytes(stats.bytes.unsigned_abs()),
-                indicatif::HumanBytes(stats.bytes_max.unsigned_abs())
-            ),
-        ),
-        ("hit rate", format!("{:.1} %", stats.hit_rate * 100.0)),
-        ("hits", stats.hits.to_string()),
-        ("misses", stats.misses.to_string()),
-        ("stale hits", stats.stale_hits.to_string()),
-        ("known absent", stats.negative_hits.to_string()),
-        ("sets", stats.sets.to_string()),
-        ("deletes", stats.deletes.to_string()),
-        ("expired", stats.expired.to_string()),
-        ("evicted", stats.evicted.to_string()),
-        ("loads", stats.loads.to_string()),
-        ("load errors", stats.load_errors.to_string()),
-        ("load time", load_time(stats)),
-    ] {
-        table.row([what.to_owned(), value]);
-    }
-    table
-}
-
-/// How long the loader takes, on average and at most.
-fn load_time(stats: &CacheStats) -> String {
-    let Some(average_us) = stats.load_us_total.checked_div(stats.loads) else {
-        return "–".to_owned();
-    };
-    format!("{average_us} µs, at most {} µs", stats.load_us_max)
-}
 
 /// One read as a program sees it.
 pub(super) fn as_json(key: &str, read: &CacheRead) -> Value {

@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Criterion] = &[
     criterion(
         "1.4",
         "a failing operation returns a precise error",
-        &["cache.set", "cache.stats"],
+        &["cache.set", "cache.stats", "cache.hot_keys"],
         &[SCENARIOS[0]],
     ),
     criterion(
