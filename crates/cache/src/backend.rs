@@ -37,7 +37,8 @@ pub trait CacheBackend: Send + Sync + 'static {
     /// Reads one key. A sliding expiry begins anew.
     async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError>;
 
-    /// Reads many keys at one instant; one answer for each, in order.
+    /// Reads many keys at one instant; one answer for each, in order. An engine outside this process hands over no more than
+    /// [`BATCH_READ_BYTES_MAX`](crate::model::BATCH_READ_BYTES_MAX) bytes of values.
     async fn get_many(
         &self,
         space: &Space,
@@ -114,7 +115,7 @@ pub trait CacheBackend: Send + Sync + 'static {
 pub enum Looking {
     /// It begins anew: the caller reads the value.
     Reading,
-    /// It goes on: the caller asks whether there is one.
+    /// It goes on: the caller asks whether there is one. Values that are too large together come without their bytes.
     Peeking,
 }
 

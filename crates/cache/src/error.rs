@@ -38,6 +38,12 @@ pub enum CacheError {
         /// The limit.
         max: usize,
     },
+    /// One more lease would pass the limit of the namespace.
+    #[error("the namespace already holds {max} open leases")]
+    TooManyLeases {
+        /// The limit.
+        max: usize,
+    },
     /// One more fence would pass the limit of the namespace.
     #[error("the namespace already holds {max} fences")]
     TooManyFences {
@@ -192,6 +198,10 @@ impl From<CacheError> for Error {
             CacheError::Crowded { what, max } => Self::new(
                 ErrorCode::Overloaded,
                 format!("the instance already holds {max} {what}"),
+            ),
+            CacheError::TooManyLeases { max } => Self::new(
+                ErrorCode::Overloaded,
+                format!("the namespace already holds {max} open leases"),
             ),
             CacheError::TooManyFences { max } => Self::too_large(
                 "fence.name",

@@ -15,6 +15,7 @@ mod space;
 mod stats;
 mod value;
 
+pub(crate) use batch::answer_too_large;
 pub use batch::{
     Atomicity, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_READ_BYTES_MAX, check_batch, each_item,
     parse_keys,

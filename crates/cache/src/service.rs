@@ -440,10 +440,7 @@ fn check_answer<'reads>(reads: impl IntoIterator<Item = &'reads Read>) -> Result
             sum.saturating_add(codec::plain_len(&found.value))
         });
     if bytes > BATCH_READ_BYTES_MAX {
-        let rule = format!(
-            "name values of {bytes} bytes together, at most {BATCH_READ_BYTES_MAX} are answered; ask for fewer at a time"
-        );
-        return Err(Error::too_large("keys", rule).into());
+        return Err(model::answer_too_large(bytes).into());
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The Redis backend: single, Sentinel, Cluster; one script for each change, pipelines for reads.
 //!
 //! All keys of a namespace carry the hash tag `{tenant:namespace}` and so lie in one slot: a batch, a clear, an invalidation is
-//! one step of one server. The deciding clock is the server's `TIME`. Plain entries are read by `MGET`; those that slide or
-//! carry tags by a script, which judges them in one step.
+//! one step of one server. The deciding clock is the server's `TIME`. One or two plain entries are read by `MGET`, more by a
+//! script that looks at their lengths first; those that slide or carry tags by a script, which judges them in one step.
 //!
 //! Keys, after `<prefix>:{tenant:namespace}:`
 //!
@@ -15,6 +15,7 @@
 //! | `d` | sorted set | keys that a clear left to be removed |
 //! | `t:<tag>` | string | the stamp of a tag; lives as long as an entry that carries it |
 //! | `l:<key>` | string | the token and the end of an open lease |
+//! | `q` | sorted set | keys of open leases by their end |
 //! | `f` | hash | the highest token of each fence; no expiry |
 
 use std::sync::Arc;
@@ -43,6 +44,8 @@ mod walk;
 
 /// Most fences of one namespace.
 const FENCES_PER_NAMESPACE_MAX: usize = 100_000;
+/// Most leases of one namespace that are open at a time.
+const LEASES_PER_NAMESPACE_MAX: usize = 100_000;
 /// How long a key outlives its entry on the server's clock, in milliseconds: the server removes it one later than it is gone.
 const GRACE_MS: u64 = 1;
 

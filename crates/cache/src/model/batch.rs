@@ -101,6 +101,14 @@ fn payload_len<L>(kind: &ChangeKind<L>) -> usize {
     }
 }
 
+/// The refusal of reads whose values have too many bytes together. Its field: `keys`.
+pub(crate) fn answer_too_large(bytes: usize) -> Error {
+    let rule = format!(
+        "name values of {bytes} bytes together, at most {BATCH_READ_BYTES_MAX} are answered; ask for fewer at a time"
+    );
+    Error::too_large("keys", rule)
+}
+
 fn check_len(field: &str, len: usize) -> Result<()> {
     match len {
         0 => Err(Error::invalid(field, "must not be empty")),

@@ -29,6 +29,16 @@ impl Read {
     pub const fn is_found(&self) -> bool {
         matches!(self, Self::Found(_))
     }
+
+    /// Whether somebody should fill or refresh it: there is nothing, or a stale value.
+    #[must_use]
+    pub const fn needs_filling(&self) -> bool {
+        match self {
+            Self::Found(found) => matches!(found.freshness(), Freshness::Stale),
+            Self::KnownAbsent(_) => false,
+            Self::Absent => true,
+        }
+    }
 }
 
 /// A live value.

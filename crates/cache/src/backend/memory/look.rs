@@ -11,8 +11,8 @@ use super::{LEASES_MAX, MemoryCache, Room, SHARDS};
 use crate::backend::Looking;
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, EntrySample, Freshness, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen,
-    LeasedRead, Read, SAMPLE_ENTRIES_MAX, Scan, ScanItem, ScanPlace, Scanned, Space,
+    BackendStats, EntrySample, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen, LeasedRead, Read,
+    SAMPLE_ENTRIES_MAX, Scan, ScanItem, ScanPlace, Scanned, Space,
 };
 
 /// How many entries one page of a walk looks at before it hands on what it has.
@@ -113,13 +113,7 @@ impl MemoryCache {
             }
             let now = self.clock.monotonic_ms();
             let read = self.read_at(&mut room, &state, hash, key, now, Looking::Reading);
-            let needed = match &read {
-                _ if when == LeaseWhen::Always => true,
-                Read::Found(found) => found.freshness() == Freshness::Stale,
-                Read::KnownAbsent(_) => false,
-                Read::Absent => true,
-            };
-            let lease = if needed {
+            let lease = if when == LeaseWhen::Always || read.needs_filling() {
                 self.lease(&mut room, hash, state.id, key, now, lease)?
             } else {
                 LeaseState::NotNeeded

@@ -16,11 +16,15 @@ use plinth_redis_link::LinkError;
 use super::fault::unread;
 use crate::error::CacheError;
 use crate::model::{
-    Content, ContentType, Encoding, Expiring, Found, KnownAbsent, Read, Tag, Tags, Value,
+    CONTENT_TYPE_BYTES_MAX, Content, ContentType, Encoding, Expiring, Found, KnownAbsent, Read,
+    TAG_BYTES_MAX, TAGS_MAX, Tag, Tags, Value,
 };
 
 /// Bytes of the fields that every head has.
 const FIXED_BYTES: usize = 112;
+/// Most bytes of a head.
+pub(super) const HEAD_BYTES_MAX: usize =
+    FIXED_BYTES + CONTENT_TYPE_BYTES_MAX + TAGS_MAX * (3 + TAG_BYTES_MAX);
 
 /// The six fields of a new entry's head that its caller decides.
 pub(super) struct HeadFields {

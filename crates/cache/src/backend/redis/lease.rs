@@ -7,24 +7,15 @@ use plinth_redis_link::Answer;
 use super::area::Area;
 use super::fault::{Kind, strange, unread};
 use super::look::judged;
-use super::{RedisCache, scripts};
+use super::{LEASES_PER_NAMESPACE_MAX, RedisCache, scripts};
 use crate::backend::Looking;
 use crate::error::CacheError;
-use crate::model::{Freshness, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen, LeasedRead, Read};
+use crate::model::{Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen, LeasedRead};
 
 /// The first pause between two looks at a lease, in milliseconds; doubles with each.
 const LOOK_EVERY_MS_MIN: u64 = 5;
 /// The longest.
 const LOOK_EVERY_MS_MAX: u64 = 50;
-
-/// Whether what was read needs nobody who fills or refreshes it.
-pub(super) fn needs_no_lease(read: &Read) -> bool {
-    match read {
-        Read::Found(found) => found.freshness() == Freshness::Fresh,
-        Read::KnownAbsent(_) => true,
-        Read::Absent => false,
-    }
-}
 
 impl RedisCache {
     pub(super) async fn read_or_lease(
@@ -40,7 +31,7 @@ impl RedisCache {
                 .look(area, std::slice::from_ref(key), Looking::Reading)
                 .await?
                 .pop();
-            if let Some(read) = seen.filter(needs_no_lease) {
+            if let Some(read) = seen.filter(|read| !read.needs_filling()) {
                 return Ok(LeasedRead {
                     read,
                     lease: LeaseState::NotNeeded,
@@ -52,7 +43,13 @@ impl RedisCache {
             LeaseWhen::Needed => b"0",
             LeaseWhen::Always => b"1",
         };
-        let args = [key.as_str().as_bytes(), lease_ms.as_bytes(), always];
+        let most = LEASES_PER_NAMESPACE_MAX.to_string();
+        let args = [
+            key.as_str().as_bytes(),
+            lease_ms.as_bytes(),
+            always,
+            most.as_bytes(),
+        ];
         let answer = self
             .eval(area, &scripts::LEASE, Kind::Writes, &args)
             .await?;
@@ -61,6 +58,11 @@ impl RedisCache {
         let read = judged(answer.bytes().map_err(unread)?, now_ms)?;
         let lease = match answer.text().map_err(unread)?.as_str() {
             "n" => LeaseState::NotNeeded,
+            "c" => {
+                return Err(CacheError::TooManyLeases {
+                    max: LEASES_PER_NAMESPACE_MAX,
+                });
+            }
             "g" => LeaseState::Granted {
                 token: LeaseToken::new(answer.integer().map_err(unread)?),
             },

@@ -3,12 +3,15 @@
 use plinth_redis_link::{Answer, Value, cmd};
 
 use super::area::Area;
-use super::entry::Stored;
+use super::entry::{HEAD_BYTES_MAX, Stored};
 use super::fault::{Kind, fault};
 use super::{EngineClock, RedisCache, scripts};
 use crate::backend::Looking;
 use crate::error::CacheError;
-use crate::model::{Key, Read};
+use crate::model::{BATCH_READ_BYTES_MAX, Key, Read, VALUE_BYTES_MAX, answer_too_large};
+
+/// So many values are never too large together.
+const PLAIN_KEYS_MAX: usize = BATCH_READ_BYTES_MAX / VALUE_BYTES_MAX;
 
 impl RedisCache {
     /// Reads keys at one instant.
@@ -22,8 +25,9 @@ impl RedisCache {
         Ok(looked.reads())
     }
 
-    /// The same, with the entries as they are stored: by one command, or by a script where an entry is one that only a script
-    /// can judge. Where it is asked for, with a version that the namespace had given before.
+    /// The same, with the entries as they are stored, and where it is asked for with a version that the namespace had given
+    /// before. By one command or script, which hands over no more than [`BATCH_READ_BYTES_MAX`] of values; by another script where
+    /// an entry is one that only a script can judge, or where there is more.
     pub(super) async fn look_closely(
         &self,
         area: &Area,
@@ -31,6 +35,53 @@ impl RedisCache {
         looking: Looking,
         with_seen: bool,
     ) -> Result<Looked, CacheError> {
+        let raw = if keys.len() <= PLAIN_KEYS_MAX {
+            Some(self.read_few(area, keys, with_seen).await?)
+        } else {
+            self.read_many(area, keys).await?
+        };
+        let Some(mut raw) = raw else {
+            return self.look_by_script(area, keys, looking, 0).await;
+        };
+        let (seen, now_ms) = (raw.seen, raw.now_ms);
+        let looked = |found| Looked {
+            found,
+            now_ms,
+            seen,
+            is_whole: true,
+        };
+        let Some(cleared) = raw.found.bytes().map_err(read)? else {
+            return Ok(looked(keys.iter().map(|_| None).collect()));
+        };
+        let cleared = std::str::from_utf8(&cleared)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let cleared = cleared.unwrap_or(i64::MAX);
+        let mut entries = Vec::with_capacity(keys.len());
+        for _ in keys {
+            let stored = raw.found.bytes().map_err(read)?;
+            let stored = stored.map(Stored::parse).transpose()?;
+            let stored = stored.filter(|stored| !stored.is_over(now_ms, cleared));
+            if stored.as_ref().is_some_and(Stored::needs_script) {
+                drop((entries, stored, raw));
+                return self.look_by_script(area, keys, looking, seen).await;
+            }
+            entries.push(stored);
+        }
+        let bytes = entries.iter().flatten().map(Stored::value_bytes).sum();
+        if bytes > BATCH_READ_BYTES_MAX && looking == Looking::Reading {
+            return Err(answer_too_large(bytes).into());
+        }
+        Ok(looked(entries))
+    }
+
+    /// Reads keys whose values together are certainly not too large.
+    async fn read_few(
+        &self,
+        area: &Area,
+        keys: &[Key],
+        with_seen: bool,
+    ) -> Result<Raw, CacheError> {
         let mut get = cmd("MGET");
         get.arg(area.key("c", ""));
         for key in keys {
@@ -44,39 +95,44 @@ impl RedisCache {
         let answers = answers.map_err(|error| fault(error, Kind::Reads))?;
         let mut answers = Answer::of(Value::Array(answers)).map_err(read)?;
         let seen = if with_seen {
-            let version = answers.text().map_err(read)?;
-            version.parse().unwrap_or(0)
+            answers.value().map_err(read)?
         } else {
-            0
+            Value::Nil
         };
-        let mut found = answers.array().map_err(read)?;
-        let now_ms = self.now_ms(answers.value().map_err(read)?)?;
-        let looked = |found| Looked {
-            found,
-            now_ms,
-            seen,
-        };
-        let Some(cleared) = found.bytes().map_err(read)? else {
-            return Ok(looked(keys.iter().map(|_| None).collect()));
-        };
-        let cleared = std::str::from_utf8(&cleared)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let cleared = cleared.unwrap_or(i64::MAX);
-        let mut entries = Vec::with_capacity(keys.len());
-        for _ in keys {
-            let stored = found
-                .bytes()
-                .map_err(read)?
-                .map(Stored::parse)
-                .transpose()?;
-            let stored = stored.filter(|stored| !stored.is_over(now_ms, cleared));
-            if stored.as_ref().is_some_and(Stored::needs_script) {
-                return self.look_by_script(area, keys, looking, seen).await;
-            }
-            entries.push(stored);
+        self.raw(seen, answers)
+    }
+
+    /// Reads keys by a script that looks at the lengths of their values first; `None` where they are too large together.
+    async fn read_many(&self, area: &Area, keys: &[Key]) -> Result<Option<Raw>, CacheError> {
+        let heads = keys.len().saturating_mul(HEAD_BYTES_MAX);
+        let most = BATCH_READ_BYTES_MAX.saturating_add(heads).to_string();
+        let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 1);
+        args.push(most.as_bytes());
+        args.extend(keys.iter().map(|key| key.as_str().as_bytes()));
+        let prefix = [area.prefix.as_bytes()];
+        let answered = self.link.eval(area.slot, &scripts::MANY, &prefix, &args);
+        let answer = answered.await.map_err(|error| fault(error, Kind::Reads))?;
+        if answer == Value::Nil {
+            return Ok(None);
         }
-        Ok(looked(entries))
+        let mut answer = Answer::of(answer).map_err(read)?;
+        let seen = answer.value().map_err(read)?;
+        self.raw(seen, answer).map(Some)
+    }
+
+    /// What is left of an answer: the entries, and the time.
+    fn raw(&self, seen: Value, mut rest: Answer) -> Result<Raw, CacheError> {
+        let seen = match seen {
+            Value::BulkString(text) => std::str::from_utf8(&text)
+                .ok()
+                .and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        Ok(Raw {
+            seen: seen.unwrap_or(0),
+            found: rest.array().map_err(read)?,
+            now_ms: self.now_ms(rest.value().map_err(read)?)?,
+        })
     }
 
     async fn look_by_script(
@@ -86,14 +142,22 @@ impl RedisCache {
         looking: Looking,
         seen: i64,
     ) -> Result<Looked, CacheError> {
-        let mut args: Vec<&[u8]> = vec![match looking {
+        let most = BATCH_READ_BYTES_MAX.to_string();
+        let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 2);
+        args.push(match looking {
             Looking::Reading => b"r",
             Looking::Peeking => b"p",
-        }];
+        });
+        args.push(most.as_bytes());
         args.extend(keys.iter().map(|key| key.as_str().as_bytes()));
         let answer = self.eval(area, &scripts::READ, Kind::Reads, &args).await?;
         let mut answer = Answer::of(answer).map_err(read)?;
         let now_ms = answer.integer().map_err(read)?;
+        let bytes = answer.integer().map_err(read)?;
+        if bytes > 0 && looking == Looking::Reading {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            return Err(answer_too_large(bytes).into());
+        }
         let found = keys.iter().map(|_| {
             let bytes = answer.bytes().map_err(read)?;
             bytes.map(Stored::parse).transpose()
@@ -102,6 +166,7 @@ impl RedisCache {
             found: found.collect::<Result<_, CacheError>>()?,
             now_ms,
             seen,
+            is_whole: bytes == 0,
         })
     }
 
@@ -123,6 +188,16 @@ pub(super) struct Looked {
     pub(super) now_ms: i64,
     /// A version that the namespace had given before the read; 0 where none was asked for.
     pub(super) seen: i64,
+    /// Whether the values are there with all their bytes.
+    pub(super) is_whole: bool,
+}
+
+/// What was read, not judged yet.
+struct Raw {
+    seen: i64,
+    /// The line of the last clear, then the entries.
+    found: Answer,
+    now_ms: i64,
 }
 
 impl Looked {

@@ -18,7 +18,6 @@ use plinth_redis_link::{Heard, Heed, Listener, PushKind, Value, cmd};
 
 use self::kept::{Came, Entry, Kept, Marker};
 use super::area::Area;
-use super::lease::needs_no_lease;
 use super::{EngineClock, RedisCache};
 use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
@@ -167,7 +166,8 @@ impl NearCache {
             .look_closely(area, keys, looking, with_seen)
             .await?;
         // Whoever a cluster sends to may be a primary that is not listened to yet.
-        let marker = marker.filter(|_| self.far.link.numbers().redirects_total == redirected);
+        let marker = marker
+            .filter(|_| looked.is_whole && self.far.link.numbers().redirects_total == redirected);
         let (seen, read_ms) = (looked.seen, looked.now_ms);
         let mut reads = Vec::with_capacity(keys.len());
         for (place, (stored, name)) in looked.found.into_iter().zip(&names).enumerate() {
@@ -345,7 +345,7 @@ impl CacheBackend for NearCache {
             let area = self.far.area(space)?;
             let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
             let mut found = found.await?;
-            if let Some(read) = found.answer.pop().filter(needs_no_lease) {
+            if let Some(read) = found.answer.pop().filter(|read| !read.needs_filling()) {
                 let lease = LeaseState::NotNeeded;
                 return Ok(Reply::from_near(LeasedRead { read, lease }, found.near));
             }

@@ -13,6 +13,9 @@ macro_rules! script {
 }
 
 pub(super) static APPLY: LazyLock<Script> = script!("plan.lua", "apply.lua");
+/// Without what the others share: it judges nothing, and runs on a server that takes no writes.
+pub(super) static MANY: LazyLock<Script> =
+    LazyLock::new(|| Script::reading(&[include_str!("scripts/many.lua")]));
 pub(super) static READ: LazyLock<Script> = script!("read.lua");
 pub(super) static LEASE: LazyLock<Script> = script!("lease.lua");
 pub(super) static LEASED: LazyLock<Script> = script!("leased.lua");

@@ -88,7 +88,7 @@ local function make(plan)
   if plan.step == 'miss' then
     return {'m', plan.stands and redis.call('GET', p .. 'e:' .. plan.key) or false}
   end
-  redis.call('DEL', p .. 'l:' .. plan.key)
+  end_lease(plan.key)
   if plan.step == 'delete' then
     remove(plan.key)
     return {'d', plan.existed and 1 or 0}

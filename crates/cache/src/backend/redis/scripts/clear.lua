@@ -12,7 +12,7 @@ if redis.call('EXISTS', p .. 'k') == 1 then
     redis.call('RENAME', p .. 'k', p .. 'd')
   end
 end
-redis.call('UNLINK', p .. 'x', p .. 's')
+redis.call('UNLINK', p .. 'x', p .. 's', p .. 'q')
 redis.call('HDEL', p .. 'n', 'b')
 raise(ARGV[4], ARGV[5])
 return {now, 'ok', clear}

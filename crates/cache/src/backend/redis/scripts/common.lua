@@ -105,6 +105,10 @@ local function reap(most)
   return #due + #left
 end
 
+local function end_lease(key)
+  if redis.call('DEL', p .. 'l:' .. key) == 1 then redis.call('ZREM', p .. 'q', key) end
+end
+
 -- The token and the end of the lease that is open on a key.
 local function lease_of(key)
   local lease = redis.call('GET', p .. 'l:' .. key)

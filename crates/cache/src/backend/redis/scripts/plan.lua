@@ -94,7 +94,7 @@ plans.P = function(plan, e, stands)
     for _, tag in ipairs(tags_of(plan.e)) do
       local stamp = redis.call('GET', p .. 't:' .. tag) or last
       if stamp >= lease then
-        redis.call('DEL', p .. 'l:' .. plan.key)
+        end_lease(plan.key)
         return {'lease'}
       end
     end
