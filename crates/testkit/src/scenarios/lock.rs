@@ -95,6 +95,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         },
         Scenario {
+            name: "lock: a write of the cache carries the fence of its grant, and an overtaken holder changes nothing",
+            run: fenced_value,
+            expect: || {
+                json!([
+                    "stored",
+                    "stored",
+                    refused(1006, "PRECONDITION_FAILED", &["fence.token"]),
+                    "second",
+                ])
+            },
+        },
+        Scenario {
             name: "lock: writers without a lock lose no update, and count their conflicts",
             run: optimistic,
             expect: || json!(["40", 40, true]),
@@ -337,6 +349,28 @@ fn fenced<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()
         }
         let count = DbStatement::new("SELECT who FROM decisions", vec![]);
         log.note(rig.client.db().query(&database, &count).await?.rows.len());
+        second.release().await?;
+        Ok(())
+    })
+}
+
+fn fenced_value<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>> {
+    Box::pin(async move {
+        let (locks, cache) = (rig.client.lock(), rig.client.cache());
+        let name = rig.name("fenced-value");
+        let ask = [LockAsk::exclusive(&name)];
+        let write = async |fence: &Fence, value: &'static str| {
+            let options = SetOptions::default();
+            cache.under(fence).set(&name, "k", value, options).await
+        };
+        let first = locks.hold(&ask, HoldOptions::default()).await?;
+        log.outcome(write(&first.fence(&name)?, "first").await, |_| "stored");
+        locks.force_release(&name, None, "a test").await?;
+        let second = locks.hold(&ask, HoldOptions::default()).await?;
+        log.outcome(write(&second.fence(&name)?, "second").await, |_| "stored");
+        log.outcome(write(&first.fence(&name)?, "late").await, |_| "stored");
+        let found = cache.get(&name, "k").await?.context("is stored")?;
+        log.note(String::from_utf8_lossy(&found.value).into_owned());
         second.release().await?;
         Ok(())
     })
