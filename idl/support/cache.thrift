@@ -303,6 +303,8 @@ struct CacheIncrementRequest {
     11: optional bool renew
     // The lock under which it is counted.
     12: optional common.Fence fence
+    // Idempotency key: for ten minutes the same call with the same key gets the first answer and changes nothing.
+    254: optional string request_id
     255: optional base.Base base
 }
 
@@ -336,6 +338,8 @@ struct CacheAppendRequest {
     11: optional bool renew
     // The lock under which it grows.
     12: optional common.Fence fence
+    // Idempotency key: for ten minutes the same call with the same key gets the first answer and changes nothing.
+    254: optional string request_id
     255: optional base.Base base
 }
 

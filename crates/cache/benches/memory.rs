@@ -73,10 +73,7 @@ async fn main() {
         },
         policy: Policy::default(),
     };
-    let guard = || Guard {
-        atomicity: Atomicity::EachAlone,
-        fence: None,
-    };
+    let guard = || Guard::unfenced(Atomicity::EachAlone);
     let before = resident();
     let began = Instant::now();
     for first in (0..entries).step_by(usize::try_from(BATCH).expect("a number")) {

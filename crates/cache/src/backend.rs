@@ -8,6 +8,10 @@
 //! there and below the entry's version: invalidating a tag is one write, and a stamp that was lost makes its entries
 //! invalid, never valid again. A put whose tag has no stamp gives it one.
 //!
+//! **Once.** A call of one change may carry an idempotency key. The first answer to it is kept in the same step as the change, for
+//! [`ONCE_MS`](crate::model::ONCE_MS) and as long as the engine has room: who asks again gets it, whatever has changed since, and changes
+//! nothing; another request under the same key is refused (1005). A refusal is not kept.
+//!
 //! **Leases.** At most one is open for a key. A put that carries its token fills the key and ends it; every other change of
 //! the key, an invalidation of a tag that the fill carries, and a clear revoke it.
 

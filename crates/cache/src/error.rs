@@ -1,6 +1,7 @@
 //! What can go wrong in the cache.
 
 use plinth_core::{Error, ErrorCode, Outcome};
+use plinth_store::StoreError;
 
 use crate::backend::Capability;
 
@@ -24,6 +25,9 @@ pub enum CacheError {
         /// The version stored now.
         version: i64,
     },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyOfAnother,
     /// One more namespace would pass the limit of the instance.
     #[error("the instance already holds {max} namespaces")]
     TooManyNamespaces {
@@ -203,6 +207,7 @@ impl From<CacheError> for Error {
                 ErrorCode::Overloaded,
                 format!("the namespace already holds {max} open leases"),
             ),
+            CacheError::KeyOfAnother => StoreError::IdempotencyConflict.into(),
             CacheError::TooManyFences { max } => Self::too_large(
                 "fence.name",
                 format!("is one too many: the namespace already holds {max} fences"),

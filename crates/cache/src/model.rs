@@ -8,6 +8,7 @@ mod lease;
 mod loader;
 mod loading;
 mod name;
+mod once;
 mod read;
 mod request;
 mod scan;
@@ -46,6 +47,8 @@ pub use loading::{ItemRead, KeyLoad, KeyLoadFields, LoadResult};
 pub use name::{
     KEY_BYTES_MAX, Key, KeyPrefix, Namespace, Scope, TAG_BYTES_MAX, TAGS_MAX, Tag, Tags,
 };
+pub(crate) use once::Told;
+pub use once::{FirstAnswer, ONCE_MS, Once};
 pub use read::{Expiring, Found, Freshness, KnownAbsent, Read, Reply};
 pub use request::{
     ItemFields, PutFields, ReadFields, created_and_renewed, degraded, delete_item, lease_fields,

@@ -16,7 +16,7 @@ use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
     self, Atomicity, BATCH_READ_BYTES_MAX, Change, ChangeKind, Changed, Expiry, Guard, ItemRead,
-    Key, Namespace, Put, Read, Reply, Scope, Space, Stats, Stored,
+    Key, Namespace, Once, Put, Read, Reply, Scope, Space, Stats, Stored,
 };
 
 mod changes;
@@ -40,6 +40,19 @@ pub struct CacheService {
     /// Places for callers that wait for somebody else's lease.
     waiting: Semaphore,
     stopping: CancellationToken,
+}
+
+/// What one change must respect.
+#[derive(Clone, Default)]
+struct Under {
+    fence: Option<Fence>,
+    once: Option<Once>,
+}
+
+impl From<Option<Fence>> for Under {
+    fn from(fence: Option<Fence>) -> Self {
+        Self { fence, once: None }
+    }
 }
 
 /// How each item of a batch ended, in the order of the request.
@@ -206,7 +219,11 @@ impl CacheService {
             .collect::<Result<Vec<Change>, Error>>()?;
         self.require_all(&changes, fence.as_ref())?;
         codec::encode(rules.codec, &mut changes).await?;
-        let guard = Guard { atomicity, fence };
+        let guard = Guard {
+            atomicity,
+            fence,
+            once: None,
+        };
         let counters = self.counters.of(&space.scope);
         let watched = counters.begin(&self.clock);
         let results = self.backend.apply(&space, changes, guard).await?.answer;
@@ -323,17 +340,19 @@ impl CacheService {
         namespace: Namespace,
         key: Key,
         kind: ChangeKind<Expiry>,
-        fence: Option<Fence>,
+        under: impl Into<Under>,
     ) -> Result<Changed, CacheError> {
+        let under = under.into();
         // A change of an expiry stores no value.
         let is_counted = !matches!(kind, ChangeKind::Expire { .. });
         let (space, rules) = self.space(context, namespace);
         let mut changes = vec![self.resolve(&rules, Change { key, kind })?];
-        self.require_all(&changes, fence.as_ref())?;
+        self.require_all(&changes, under.fence.as_ref())?;
         codec::encode(rules.codec, &mut changes).await?;
         let guard = Guard {
             atomicity: Atomicity::AllOrNothing,
-            fence,
+            fence: under.fence,
+            once: under.once,
         };
         let counters = self.counters.of(&space.scope);
         let watched = counters.begin(&self.clock);

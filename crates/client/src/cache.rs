@@ -6,6 +6,7 @@ use plinth_idl::cache as idl;
 use reqwest::{Method, StatusCode, header};
 
 mod changes;
+mod fill;
 mod leases;
 mod loading;
 mod model;
@@ -13,6 +14,7 @@ mod namespaces;
 mod numbers;
 mod wire;
 
+pub use self::fill::{FillError, FillOptions};
 pub use self::loading::{KeyLoad, LoaderSettings};
 pub use self::model::{
     AppendOptions, Appended, CacheLease, CacheLeased, CacheRead, CacheValue, Counted,

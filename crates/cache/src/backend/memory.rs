@@ -6,7 +6,7 @@
 //! frequently used, by a sketch that remembers keys that are gone (the frequency filter of TinyLFU, Einziger et al.,
 //! ACM ToS 2017). Unlike TinyLFU an acknowledged set is always admitted: the victim is somebody else.
 //!
-//! Order of locks: fences of a namespace, shards in ascending order, table of namespaces, tags of a namespace.
+//! Order of locks: answers to idempotency keys, fences of a namespace, shards in ascending order, table of namespaces, tags of a namespace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use plinth_core::{Fence, SharedClock};
 use rand::Rng as _;
 
+use self::answers::Answers;
 use self::leases::Leases;
 use self::namespaces::{NamespaceState, Namespaces};
 use self::shard::{Lookup, Shard, Taken};
@@ -28,6 +29,7 @@ use crate::model::{
 };
 use crate::settings::CacheSettings;
 
+mod answers;
 mod apply;
 mod entry;
 mod fences;
@@ -63,6 +65,7 @@ pub struct MemoryCache {
     versions: AtomicI64,
     bytes: AtomicU64,
     leases: AtomicUsize,
+    answers: Answers,
     bytes_max: u64,
     tenant_quota: Quota,
     /// Where the next eviction begins, so that no shard pays for all.
@@ -115,6 +118,7 @@ impl MemoryCache {
             versions: AtomicI64::new(epoch | within),
             bytes: AtomicU64::new(0),
             leases: AtomicUsize::new(0),
+            answers: Answers::default(),
             bytes_max: settings.bytes_max,
             tenant_quota: settings.tenant_quota(),
             eviction_turn: AtomicU64::new(0),

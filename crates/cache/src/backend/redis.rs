@@ -16,6 +16,7 @@
 //! | `t:<tag>` | string | the stamp of a tag; lives as long as an entry that carries it |
 //! | `l:<key>` | string | the token and the end of an open lease |
 //! | `q` | sorted set | keys of open leases by their end |
+//! | `o:<id>` | string | the digest of a request and the answer to its idempotency key; lives ten minutes |
 //! | `f` | hash | the highest token of each fence; no expiry |
 
 use std::sync::Arc;

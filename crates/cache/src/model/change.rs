@@ -2,16 +2,18 @@
 
 use bytes::Bytes;
 use plinth_core::{Error, Fence, Result};
+use serde::{Serialize, Serializer};
 
 use super::batch::Atomicity;
 use super::expiry::{Expiry, Life};
 use super::lease::LeaseToken;
 use super::name::{Key, Tags};
+use super::once::Once;
 use super::read::Read;
 use super::value::{Content, ContentType};
 
 /// When a value may be stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Condition {
     /// In any case.
     #[default]
@@ -174,7 +176,7 @@ pub struct Put<L = Life> {
 }
 
 /// A number to be added. The stored bytes must be a decimal 64-bit integer: an optional `-`, digits, no leading zero.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Increment<L = Life> {
     /// What is added; may be negative.
     pub delta: i64,
@@ -189,7 +191,7 @@ pub struct Increment<L = Life> {
 }
 
 /// An inclusive range of 64-bit integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bounds {
     /// The lowest allowed.
     pub min: i64,
@@ -211,9 +213,10 @@ impl Bounds {
 /// Bytes to be added at the end of a value. The sum must stay within
 /// [`VALUE_BYTES_MAX`](super::VALUE_BYTES_MAX) (1007). A stored value that is encoded is not touched: the backend answers
 /// [`CacheError::Encoded`](crate::CacheError), and the service stores the whole value anew.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Append<L = Life> {
     /// The bytes.
+    #[serde(serialize_with = "whole")]
     pub bytes: Bytes,
     /// The media type of a value that is created.
     pub content_type: ContentType,
@@ -233,6 +236,8 @@ pub struct Guard {
     /// The lock under which they are made: one that was overtaken refuses the whole call (1006). The highest token of
     /// each name is raised with the changes, in the same step, and kept without expiry, also over a clear.
     pub fence: Option<Fence>,
+    /// The idempotency key of a call of one change: see [`crate::backend`].
+    pub once: Option<Once>,
 }
 
 impl Guard {
@@ -242,8 +247,14 @@ impl Guard {
         Self {
             atomicity,
             fence: None,
+            once: None,
         }
     }
+}
+
+/// Bytes in one piece, not one by one.
+fn whole<S: Serializer>(bytes: &Bytes, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// What a change did.

@@ -1,6 +1,7 @@
 //! How long an entry lives: what a caller asks for, and what a backend is told.
 
 use plinth_core::{Error, Result, TimestampMs};
+use serde::Serialize;
 
 /// Longest time to live, in milliseconds: ten years.
 pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
@@ -14,7 +15,7 @@ pub const IDLE_MS_MIN: u64 = 10;
 pub const SLIDING_MAX_MS_DEFAULT: u64 = 24 * 60 * 60 * 1_000;
 
 /// Milliseconds until an entry is gone: 1 to [`TTL_MS_MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Ttl(u64);
 
 impl Ttl {
@@ -48,7 +49,7 @@ impl Ttl {
 }
 
 /// What a caller asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Expiry {
     /// What the namespace says.
     #[default]

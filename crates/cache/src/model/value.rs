@@ -74,6 +74,15 @@ pub enum Encoding {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ContentType(Option<Arc<str>>);
 
+impl serde::Serialize for ContentType {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl ContentType {
     /// Parses a media type; `None` is [`CONTENT_TYPE_DEFAULT`]. Errors: 1001 naming `content_type`.
     pub fn parse(text: Option<&str>) -> Result<Self> {

@@ -3,12 +3,15 @@
 use bytes::BytesMut;
 use plinth_core::{CallContext, Error, Fence};
 
-use super::{CacheService, codec, out_of_order};
+use plinth_store::idempotency;
+use serde::Serialize;
+
+use super::{CacheService, Under, codec, out_of_order};
 use crate::backend::{Capability, Looking};
 use crate::error::{CacheError, Refusal};
 use crate::model::{
     Append, Atomicity, Change, ChangeKind, Changed, Condition, Content, End, Expiring, Expiry,
-    Guard, Increment, Key, Life, Namespace, Put, Read, Scan, Scanned, Stored, Tags, Ttl,
+    Guard, Increment, Key, Life, Namespace, Once, Put, Read, Scan, Scanned, Stored, Tags, Ttl,
     VALUE_BYTES_MAX, Value,
 };
 
@@ -32,7 +35,8 @@ impl CacheService {
         }
     }
 
-    /// Adds to a counter. Errors: 2002 where it is absent and nothing says what it counts from, 2005 where the value is no
+    /// Adds to a counter; once for each idempotency key of the namespace, whose first answer is told again for
+    /// [`ONCE_MS`](crate::model::ONCE_MS), as long as the backend has room. Errors: 1005 where the key was used for another request; 2002 where it is absent and nothing says what it counts from, 2005 where the value is no
     /// number, 2006 where the sum would leave its bounds.
     pub async fn increment(
         &self,
@@ -42,14 +46,26 @@ impl CacheService {
         increment: Increment<Expiry>,
         fence: Option<Fence>,
     ) -> Result<(i64, Stored), CacheError> {
+        let request = (key.as_str(), &increment);
+        let under = self.once(context, request, fence);
         let kind = ChangeKind::Increment(increment);
-        match self.change(context, namespace, key, kind, fence).await? {
+        match self.change(context, namespace, key, kind, under).await? {
             Changed::Counted { number, stored } => Ok((number, stored)),
             _ => Err(out_of_order()),
         }
     }
 
-    /// Adds bytes at the end of a value. Errors: 1006 where the condition does not hold, 1007 where it would grow too large,
+    /// The fence of a change and the idempotency key of its call.
+    fn once(&self, context: &CallContext, request: impl Serialize, fence: Option<Fence>) -> Under {
+        let lock = fence.as_ref().map(|it| (it.name.as_str(), it.token.get()));
+        let scope = idempotency::scope(context, &(request, lock), self.clock.now());
+        Under {
+            fence,
+            once: scope.map(Once::from),
+        }
+    }
+
+    /// Adds bytes at the end of a value; once for each idempotency key, as [`CacheService::increment`]. Errors: 1005, 1006 where the condition does not hold, 1007 where it would grow too large,
     /// 1011 where it is compressed, slides, and gets no new expiry.
     pub async fn append(
         &self,
@@ -59,11 +75,13 @@ impl CacheService {
         append: Append<Expiry>,
         fence: Option<Fence>,
     ) -> Result<(u64, Stored), CacheError> {
+        let request = (key.as_str(), &append);
+        let under = self.once(context, request, fence);
         let mut found = 0;
         for _ in 0..APPEND_ATTEMPTS_MAX {
             let kind = ChangeKind::Append(append.clone());
-            let (space, key, fence) = (namespace.clone(), key.clone(), fence.clone());
-            let appended = self.change(context, space, key.clone(), kind, fence.clone());
+            let (space, key) = (namespace.clone(), key.clone());
+            let appended = self.change(context, space, key.clone(), kind, under.clone());
             match appended.await {
                 Ok(Changed::Appended { length, stored }) => return Ok((length, stored)),
                 Ok(_) => return Err(out_of_order()),
@@ -71,7 +89,7 @@ impl CacheService {
                 Err(error) => return Err(error),
             }
             let grown = self
-                .append_encoded(context, namespace.clone(), key, &append, fence)
+                .append_encoded(context, namespace.clone(), key, &append, under.clone())
                 .await?;
             if let Some(done) = grown {
                 return Ok(done);
@@ -87,7 +105,7 @@ impl CacheService {
         namespace: Namespace,
         key: Key,
         append: &Append<Expiry>,
-        fence: Option<Fence>,
+        under: Under,
     ) -> Result<Option<(u64, Stored)>, CacheError> {
         let (space, rules) = self.space(context, namespace);
         let read_at_ms = self.clock.monotonic_ms();
@@ -139,9 +157,14 @@ impl CacheService {
                 put.life = life;
             }
         }
+        let told = u64::try_from(length).unwrap_or(u64::MAX);
         let guard = Guard {
             atomicity: Atomicity::AllOrNothing,
-            fence,
+            fence: under.fence,
+            once: under.once.map(|once| Once {
+                length: Some(told),
+                ..once
+            }),
         };
         let applied = self.backend.apply(&space, changes, guard).await;
         let changed = match applied {
@@ -153,8 +176,10 @@ impl CacheService {
                 self.counters
                     .of(&space.scope)
                     .changed(&Changed::Stored(stored));
-                Ok(Some((u64::try_from(length).unwrap_or(u64::MAX), stored)))
+                Ok(Some((told, stored)))
             }
+            // The same call, made twice at one time: the other one was first.
+            Some(Ok(Changed::Appended { length, stored })) => Ok(Some((length, stored))),
             Some(Err(CacheError::Refused {
                 refusal: Refusal::Condition { .. } | Refusal::KeyNotFound,
                 ..

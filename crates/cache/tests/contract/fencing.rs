@@ -9,6 +9,7 @@ fn under(token: i64) -> Guard {
     Guard {
         atomicity: Atomicity::AllOrNothing,
         fence: Some(Fence::parse("review", token).expect("a fence")),
+        once: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod counting;
 mod expiring;
 mod fencing;
 mod leasing;
+mod once;
 mod tagging;
 mod walking;
 

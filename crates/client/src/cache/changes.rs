@@ -16,8 +16,10 @@ use super::wire::{
     StampBody, StoredBody, TouchedBody, fence, fence_json, read_item, text, text_option,
 };
 use crate::error::Result;
+use crate::request_id;
 use crate::retry::Repeat;
 use crate::transport::Transport;
+use crate::transport::http::idempotent;
 
 impl CacheClient<'_> {
     /// Changes the expiry of one entry; none named ends it. Errors: 2002 where the key is absent, 1006 where another version
@@ -104,9 +106,9 @@ impl CacheClient<'_> {
         self.client.run(Repeat::Safe, call).await
     }
 
-    /// Adds to a counter. Made once: where the answer was lost, the error says that the effect is unknown.
+    /// Adds to a counter. Repeated on a lost answer under the same idempotency key, which counts once.
     ///
-    /// Errors: 2002 where it is absent and nothing says what it counts from, 2005 where the value is no number, 2006 where
+    /// Errors: 1005 where the key was used for another request, 2002 where it is absent and nothing says what it counts from, 2005 where the value is no number, 2006 where
     /// the sum would leave its bounds.
     pub async fn increment(
         &self,
@@ -114,6 +116,7 @@ impl CacheClient<'_> {
         key: &str,
         options: &IncrementOptions,
     ) -> Result<Counted> {
+        let request_id = request_id(options.request_id.clone());
         let call = || async {
             match self.client.transport() {
                 Transport::Thrift(thrift) => {
@@ -130,6 +133,7 @@ impl CacheClient<'_> {
                         persist: options.expiry.persist,
                         renew: Some(options.renew),
                         fence: fence(self.fence),
+                        request_id: Some(text(&request_id)),
                         base: None,
                     };
                     let call = thrift.api().cache_increment(request);
@@ -150,17 +154,17 @@ impl CacheClient<'_> {
                         "sliding_ms": options.expiry.sliding_ms, "persist": options.expiry.persist,
                         "fence": fence_json(self.fence),
                     });
-                    http.json(http.request(Method::POST, &path).json(&body))
-                        .await
+                    let request = http.request(Method::POST, &path).json(&body);
+                    http.json(idempotent(request, &request_id)).await
                 }
             }
         };
-        self.client.run(Repeat::Never, call).await
+        self.client.run(Repeat::Safe, call).await
     }
 
-    /// Adds bytes at the end of a value. Made once, as [`CacheClient::increment`].
+    /// Adds bytes at the end of a value. Repeated on a lost answer, as [`CacheClient::increment`].
     ///
-    /// Errors: 1006 where the condition does not hold, 1007 where it would grow too large.
+    /// Errors: 1005 where the key was used for another request, 1006 where the condition does not hold, 1007 where it would grow too large.
     pub async fn append(
         &self,
         namespace: &str,
@@ -169,6 +173,7 @@ impl CacheClient<'_> {
         options: &AppendOptions,
     ) -> Result<Appended> {
         let bytes = bytes.into();
+        let request_id = request_id(options.request_id.clone());
         let call = || async {
             match self.client.transport() {
                 Transport::Thrift(thrift) => {
@@ -185,6 +190,7 @@ impl CacheClient<'_> {
                         persist: options.expiry.persist,
                         renew: Some(options.renew),
                         fence: fence(self.fence),
+                        request_id: Some(text(&request_id)),
                         base: None,
                     };
                     let reply = thrift.call(thrift.api().cache_append(request)).await?;
@@ -204,12 +210,12 @@ impl CacheClient<'_> {
                         "sliding_ms": options.expiry.sliding_ms, "persist": options.expiry.persist,
                         "fence": fence_json(self.fence),
                     });
-                    http.json(http.request(Method::POST, &path).json(&body))
-                        .await
+                    let request = http.request(Method::POST, &path).json(&body);
+                    http.json(idempotent(request, &request_id)).await
                 }
             }
         };
-        self.client.run(Repeat::Never, call).await
+        self.client.run(Repeat::Safe, call).await
     }
 
     /// Walks the keys of a namespace: one page, from `cursor` on. A key that is present from the first page to the last is

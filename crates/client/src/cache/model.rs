@@ -113,6 +113,8 @@ pub struct IncrementOptions {
     pub expiry: ExpiryOptions,
     /// A counter that was there gets that expiry too.
     pub renew: bool,
+    /// The idempotency key; one is made up where none is given.
+    pub request_id: Option<String>,
 }
 
 impl IncrementOptions {
@@ -126,6 +128,7 @@ impl IncrementOptions {
             max: None,
             expiry: ExpiryOptions::default(),
             renew: false,
+            request_id: None,
         }
     }
 }
@@ -141,6 +144,8 @@ pub struct AppendOptions {
     pub expiry: ExpiryOptions,
     /// A value that was there gets that expiry too.
     pub renew: bool,
+    /// The idempotency key; one is made up where none is given.
+    pub request_id: Option<String>,
 }
 
 /// A counter after a change.

@@ -88,9 +88,9 @@ catalogue! {
         "Changes the expiry of one entry.";
     WRITE CACHE_GET_AND_TOUCH "cache.get_and_touch" "cache" "CacheGetAndTouch" "POST" "/v1/cache/{namespace}/entries/{key}/touch"
         "Reads one value and gives it a new expiry.";
-    WRITE CACHE_INCREMENT "cache.increment" "cache" "CacheIncrement" "POST" "/v1/cache/{namespace}/entries/{key}/increment"
+    WRITE_ONCE CACHE_INCREMENT "cache.increment" "cache" "CacheIncrement" "POST" "/v1/cache/{namespace}/entries/{key}/increment"
         "Adds to a counter within its bounds.";
-    WRITE CACHE_APPEND "cache.append" "cache" "CacheAppend" "POST" "/v1/cache/{namespace}/entries/{key}/append"
+    WRITE_ONCE CACHE_APPEND "cache.append" "cache" "CacheAppend" "POST" "/v1/cache/{namespace}/entries/{key}/append"
         "Adds bytes at the end of a value.";
     READ CACHE_SCAN "cache.scan" "cache" "CacheScan" "GET" "/v1/cache/{namespace}/entries"
         "Walks the keys of a namespace by prefix, in pages.";

@@ -9,9 +9,11 @@ use super::{Log, Rig, Scenario, refused};
 
 mod changing;
 mod defining;
+mod filling;
 mod leasing;
 mod loading;
 mod numbers;
+mod repeating;
 
 /// The scenarios of the cache.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -21,6 +23,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios.extend(defining::scenarios());
     scenarios.extend(loading::scenarios());
     scenarios.extend(numbers::scenarios());
+    scenarios.extend(repeating::scenarios());
+    scenarios.extend(filling::scenarios());
     scenarios
 }
 

@@ -28,7 +28,36 @@ impl MemoryCache {
         changes: Vec<Change>,
         guard: Guard,
     ) -> Result<Vec<Result<Changed, CacheError>>, CacheError> {
-        let Guard { atomicity, fence } = guard;
+        let Guard {
+            atomicity,
+            fence,
+            once,
+        } = guard;
+        let Some(once) = once else {
+            return self.apply_fenced(space, changes, atomicity, fence);
+        };
+        let Some((id, mut answers)) = self.answers.lock(&space.scope, &once) else {
+            return Ok(Vec::new());
+        };
+        if let Some(first) = answers.recall(id, &once, self.clock.monotonic_ms())? {
+            return Ok(vec![Ok(first)]);
+        }
+        let made = self.apply_fenced(space, changes, atomicity, fence)?;
+        if let [Ok(changed)] = made.as_slice()
+            && let Some(answer) = once.keeps(changed)
+        {
+            answers.keep(id, &once, answer, self.clock.monotonic_ms());
+        }
+        Ok(made)
+    }
+
+    fn apply_fenced(
+        &self,
+        space: &Space,
+        changes: Vec<Change>,
+        atomicity: Atomicity,
+        fence: Option<Fence>,
+    ) -> Result<Vec<Result<Changed, CacheError>>, CacheError> {
         self.fenced(space, fence, || {
             let (state, hashes, mut rooms) = self.enter(space, &changes)?;
             let now = self.clock.monotonic_ms();

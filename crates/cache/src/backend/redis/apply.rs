@@ -13,7 +13,7 @@ use super::{FENCES_PER_NAMESPACE_MAX, RedisCache, scripts};
 use crate::error::{CacheError, Refusal};
 use crate::model::{
     Append, Atomicity, Bounds, Change, ChangeKind, Changed, Condition, Content, ContentType, End,
-    Guard, Increment, Life, Put, Space, Stored, VALUE_BYTES_MAX,
+    FirstAnswer, Guard, Increment, Life, ONCE_MS, Once, Put, Space, Stored, Told, VALUE_BYTES_MAX,
 };
 
 /// Arguments of the script, in the order in which `plan.lua` takes them.
@@ -23,6 +23,16 @@ struct Words(Vec<Vec<u8>>);
 impl Words {
     fn push(&mut self, word: impl AsRef<[u8]>) {
         self.0.push(word.as_ref().to_vec());
+    }
+
+    fn once(&mut self, once: Option<&Once>) {
+        let Some(once) = once else {
+            return (0..4).for_each(|_| self.push(""));
+        };
+        self.push(&once.id);
+        self.push(once.fingerprint);
+        self.number(ONCE_MS);
+        self.maybe(once.length);
     }
 
     fn number(&mut self, number: impl ToString) {
@@ -149,6 +159,7 @@ impl RedisCache {
         words.push(name);
         words.push(token);
         words.number(FENCES_PER_NAMESPACE_MAX);
+        words.once(guard.once.as_ref());
         changes.iter().for_each(|change| words.change(change));
         let args: Vec<&[u8]> = words.0.iter().map(Vec::as_slice).collect();
         let answer = self
@@ -171,12 +182,34 @@ impl RedisCache {
                 let change = item.and_then(|item| changes.get(item));
                 Err(refused(refusal, item, change)?)
             }
+            "again" => Ok(vec![Ok(first(answer)?)]),
+            "another" => Err(CacheError::KeyOfAnother),
             word => match fence_refusal(word, &mut answer, guard.fence.as_ref())? {
                 Some(refusal) => Err(refusal),
                 None => Err(strange(format!("answer {word}"))),
             },
         }
     }
+}
+
+/// The first answer to an idempotency key: its letter, version, expiry and number, parted by blanks.
+fn first(mut answer: Answer) -> Result<Changed, CacheError> {
+    let told = answer.text().map_err(unread)?;
+    let mut words = told.split(' ');
+    let letter = words.next();
+    let mut number = || words.next()?.parse::<i64>().ok();
+    let (Some(version), Some(expires_ms), Some(told)) = (number(), number(), number()) else {
+        return Err(strange("a first answer that cannot be read"));
+    };
+    let stored = Stored {
+        version,
+        expires_at_ms: (expires_ms > 0).then_some(expires_ms),
+    };
+    let told = match letter {
+        Some("c") => Told::Number(told),
+        _ => Told::Length(wide(told)),
+    };
+    Ok(FirstAnswer { stored, told }.into())
 }
 
 /// The refusal of a fence, where the answer is one.

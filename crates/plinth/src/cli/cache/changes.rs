@@ -90,6 +90,9 @@ pub(crate) enum ChangeCommand {
         /// Give a counter that was there this expiry too
         #[arg(long)]
         renew: bool,
+        /// Idempotency key, for a repeat after a lost answer
+        #[arg(long, value_name = "KEY")]
+        request_id: Option<String>,
         #[command(flatten)]
         under: FenceArguments,
     },
@@ -111,6 +114,9 @@ pub(crate) enum ChangeCommand {
         /// Give a value that was there this expiry too
         #[arg(long)]
         renew: bool,
+        /// Idempotency key, for a repeat after a lost answer
+        #[arg(long, value_name = "KEY")]
+        request_id: Option<String>,
         #[command(flatten)]
         under: FenceArguments,
     },
@@ -205,6 +211,7 @@ impl ChangeCommand {
                 max,
                 expiry,
                 renew,
+                request_id,
                 under,
             } => {
                 let options = IncrementOptions {
@@ -214,6 +221,7 @@ impl ChangeCommand {
                     max,
                     expiry: expiry.options(),
                     renew,
+                    request_id,
                 };
                 let cache = fenced(cache, &under);
                 let counted = cache.increment(&namespace, &key, &options).await?;
@@ -227,6 +235,7 @@ impl ChangeCommand {
                 condition,
                 expiry,
                 renew,
+                request_id,
                 under,
             } => {
                 let options = AppendOptions {
@@ -234,6 +243,7 @@ impl ChangeCommand {
                     condition: condition.condition(),
                     expiry: expiry.options(),
                     renew,
+                    request_id,
                 };
                 let cache = fenced(cache, &under);
                 let value = read_value(value)?;

@@ -1,7 +1,15 @@
 -- Applies changes: ARGV[4] '1' for all or nothing, [5] and [6] the most keys and bytes or '', [7] to [8] the fence, [9] the most
--- fences; then the changes. All are planned before the first is made.
+-- fences, [10] to [13] the id of an idempotency key or '', the digest of the request, how long its answer is kept, and the length
+-- that a store tells in place of an append; then the changes. All are planned before the first is made.
 local OVERHEAD = 160
 local keys_max, bytes_max = tonumber(ARGV[5]), tonumber(ARGV[6])
+-- What was done once keeps its answer, whatever has changed since.
+local once = ARGV[10] ~= '' and p .. 'o:' .. ARGV[10]
+local first = once and redis.call('GET', once)
+if first then
+  if first:sub(1, 32) ~= ARGV[11] then return {now, 'another'} end
+  return {now, 'again', first:sub(33)}
+end
 local refused = fenced(ARGV[7], ARGV[8], tonumber(ARGV[9]))
 if refused then return refused end
 
@@ -118,4 +126,10 @@ end
 local chance = redis.call('ZRANDMEMBER', p .. 'k')
 if chance and not look(chance) then remove(chance) end
 raise(ARGV[7], ARGV[8])
+local done = once and made[1]
+if done and (done[1] == 'c' or done[1] == 'a' or ARGV[13] ~= '') then
+  local letter, told = done[1], done[4]
+  if ARGV[13] ~= '' then letter, told = 'a', ARGV[13] end
+  redis.call('SET', once, ARGV[11] .. letter .. ' ' .. done[2] .. ' ' .. done[3] .. ' ' .. told, 'PX', ARGV[12])
+end
 return {now, 'ok', made}

@@ -1,5 +1,5 @@
 -- Finds out what each change will do, before the first write.
-local at = 9
+local at = 13
 local function arg()
   at = at + 1
   return ARGV[at]
