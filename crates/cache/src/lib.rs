@@ -22,4 +22,4 @@ pub use backend::redis::near::{NearCache, NearNumbers};
 pub use backend::redis::{EngineClock, RedisCache};
 pub use error::{CacheError, EngineFault, Refusal};
 pub use service::{CacheService, ItemResults};
-pub use settings::{CacheBackendKind, CacheSettings, NearSettings};
+pub use settings::{CacheBackendKind, CacheSettings, NearSettings, WhenAway};

@@ -17,6 +17,17 @@ pub enum CacheBackendKind {
     Redis,
 }
 
+/// What is answered from what is kept near while Redis cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenAway {
+    /// Nothing: reads fail.
+    #[default]
+    Fail,
+    /// Reads of values that are kept near, marked `degraded`.
+    Near,
+}
+
 /// Largest age of a value that is kept near, in milliseconds.
 const NEAR_AGE_MS_MAX: u64 = 60 * 60 * 1_000;
 
@@ -29,6 +40,9 @@ pub struct NearSettings {
     /// After how long a value is read from Redis again although nobody changed it, in milliseconds: also where the clock of
     /// Redis jumps forward, what is gone by it is not told for longer.
     pub max_age_ms: u64,
+    /// While Redis cannot be reached: `fail` refuses reads; `near` answers those of values that were read in the last
+    /// `max_age_ms` from here, marked `degraded`, which may miss what others changed meanwhile.
+    pub when_away: WhenAway,
 }
 
 impl Default for NearSettings {
@@ -36,6 +50,7 @@ impl Default for NearSettings {
         Self {
             bytes_max: 0,
             max_age_ms: 10_000,
+            when_away: WhenAway::default(),
         }
     }
 }
@@ -92,6 +107,12 @@ impl CacheSettings {
                 "goes with cache.backend = `redis` only: what is in memory is near already",
             ));
         }
+        if self.near.when_away == WhenAway::Near && self.near.bytes_max == 0 {
+            return Err(Error::invalid(
+                "cache.near.when_away",
+                "goes with cache.near.bytes_max above 0 only: else nothing is kept",
+            ));
+        }
         if self.backend == CacheBackendKind::Redis {
             // Namespaces of a tenant lie on different nodes, which no step counts together.
             for (field, set) in [
@@ -142,6 +163,10 @@ mod tests {
         assert_eq!(refused(&near), "cache.near.bytes_max");
         near.backend = CacheBackendKind::Redis;
         assert!(near.validate().is_ok());
+        near.near.when_away = WhenAway::Near;
+        assert!(near.validate().is_ok());
+        near.near.bytes_max = 0;
+        assert_eq!(refused(&near), "cache.near.when_away");
         near.near.max_age_ms = 0;
         assert_eq!(refused(&near), "cache.near.max_age_ms");
         let mut quota = CacheSettings {

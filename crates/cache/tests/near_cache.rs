@@ -323,6 +323,7 @@ async fn memory_and_age_are_bounded() {
     let settings = NearSettings {
         bytes_max: 100_000,
         max_age_ms: 50,
+        ..NearSettings::default()
     };
     let near = near_with(&server.url(), &settings).await;
     for number in 0..2_000 {

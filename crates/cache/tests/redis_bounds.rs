@@ -88,6 +88,7 @@ async fn a_batch_of_reads_that_is_too_large_is_refused_before_it_is_sent() {
         &NearSettings {
             bytes_max: 64 * 1024 * 1024,
             max_age_ms: 3_600_000,
+            ..NearSettings::default()
         },
     );
     while !near.numbers().heard {

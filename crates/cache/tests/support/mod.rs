@@ -104,6 +104,7 @@ fn near(url: &str) -> Rig {
     let settings = NearSettings {
         bytes_max: 16 * 1024 * 1024,
         max_age_ms: 3_600_000,
+        ..NearSettings::default()
     };
     let near = NearCache::start(far, &settings);
     let (tell, told) = std::sync::mpsc::sync_channel(1);

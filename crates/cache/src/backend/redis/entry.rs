@@ -138,8 +138,12 @@ impl Stored {
 
     /// Whether it is certainly neither gone nor stale before a time.
     pub(super) const fn is_fresh_at(&self, now_ms: i64) -> bool {
-        (self.expires_ms == 0 || now_ms < self.expires_ms)
-            && (self.stale_ms == 0 || now_ms < self.stale_ms)
+        self.is_there_at(now_ms) && (self.stale_ms == 0 || now_ms < self.stale_ms)
+    }
+
+    /// Whether it is certainly not gone before a time.
+    pub(super) const fn is_there_at(&self, now_ms: i64) -> bool {
+        self.expires_ms == 0 || now_ms < self.expires_ms
     }
 
     /// Its tags.

@@ -4,7 +4,9 @@
 //! these connections is away nothing is kept and everything is read from Redis. A change through this instance ends what is
 //! kept before it is sent and again before it is answered, so a read that begins after the answer never finds the old value; a
 //! change through another instance ends it when it is heard. Only what lasts for a fixed time and is certainly neither gone
-//! nor stale is answered from here; all else is asked. A batch of reads is answered from here only where all its values are
+//! nor stale is answered from here; all else is asked. Where the settings say so, what was kept when a connection was lost stands
+//! in for a Redis that cannot be reached: marked, within its age and its life, and only until every change is heard again or this
+//! instance changes it. A batch of reads is answered from here only where all its values are
 //! here and stood side by side at one instant, which their versions show.
 
 use std::sync::Arc;
@@ -20,17 +22,26 @@ use self::kept::{Came, Entry, Kept, Marker};
 use super::area::Area;
 use super::{EngineClock, RedisCache};
 use crate::backend::{CacheBackend, Capability, Looking};
-use crate::error::CacheError;
+use crate::error::{CacheError, EngineFault};
 use crate::model::{
     BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen,
     LeasedRead, Read, Reply, Scan, Scanned, Space, Tags,
 };
-use crate::settings::NearSettings;
+use crate::settings::{NearSettings, WhenAway};
 
 mod kept;
 
 /// By how much the engine's clock may be ahead of what is reckoned from a read: both clocks cut off parts of a millisecond.
 const CUT_OFF_MS: i64 = 2;
+
+/// How much of what is kept is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// What is certainly what Redis has, and fresh.
+    Coherent,
+    /// What stood within the largest age and is not over, while Redis is away.
+    Last,
+}
 
 /// Values of Redis, near.
 pub struct NearCache {
@@ -38,11 +49,13 @@ pub struct NearCache {
     near: Arc<Near>,
     clock: SharedClock,
     max_age_ms: u64,
+    when_away: WhenAway,
     _listener: Listener,
 }
 
 struct Near {
     kept: Kept,
+    when_away: WhenAway,
     counts: Counts,
 }
 
@@ -79,12 +92,14 @@ impl NearCache {
     pub fn start(far: Arc<RedisCache>, settings: &NearSettings) -> Arc<Self> {
         let near = Arc::new(Near {
             kept: Kept::new(settings.bytes_max),
+            when_away: settings.when_away,
             counts: Counts::default(),
         });
         Arc::new(Self {
             _listener: listen(&far, &near),
             clock: Arc::clone(&far.clock),
             max_age_ms: settings.max_age_ms,
+            when_away: settings.when_away,
             far,
             near,
         })
@@ -121,17 +136,23 @@ impl NearCache {
     }
 
     /// What is kept of a key and can be told now, and the engine's time.
-    fn find(&self, name: &str) -> Option<(Arc<Entry>, i64)> {
-        let entry = self.near.kept.get(name)?;
+    fn find(&self, name: &str, trust: Trust) -> Option<(Arc<Entry>, i64)> {
+        let entry = match trust {
+            Trust::Coherent => self.near.kept.get(name)?,
+            Trust::Last => self.near.kept.last(name)?,
+        };
         let age_ms = self.clock.monotonic_ms().saturating_sub(entry.asked_ms);
         let now_ms = self.engine_ms(&entry);
-        let told = age_ms < self.max_age_ms && entry.stored.is_fresh_at(now_ms);
-        told.then_some((entry, now_ms))
+        let lives = match trust {
+            Trust::Coherent => entry.stored.is_fresh_at(now_ms),
+            Trust::Last => entry.stored.is_there_at(now_ms),
+        };
+        (age_ms < self.max_age_ms && lives).then_some((entry, now_ms))
     }
 
     /// Answers keys from here, where all are here and stood side by side at one instant.
-    fn answer(&self, names: &[String]) -> Option<Vec<Read>> {
-        let found: Option<Vec<_>> = names.iter().map(|name| self.find(name)).collect();
+    fn answer(&self, names: &[String], trust: Trust) -> Option<Vec<Read>> {
+        let found: Option<Vec<_>> = names.iter().map(|name| self.find(name, trust)).collect();
         let found = found?;
         // At the earliest of the reads every other value had been stored already, and stood until its own later read.
         let earliest = found.iter().map(|(entry, _)| entry.seen).min();
@@ -144,7 +165,7 @@ impl NearCache {
         Some(found.into_iter().map(read).collect())
     }
 
-    /// Reads keys from here or from Redis, and says where from.
+    /// Reads keys from here or from Redis, and says where from; where it is away and the settings say so, from what stood last.
     async fn look(
         &self,
         area: &Area,
@@ -152,12 +173,37 @@ impl NearCache {
         looking: Looking,
     ) -> Result<Reply<Vec<Read>>, CacheError> {
         let names = names_of(area, keys.iter());
-        if let Some(reads) = self.answer(&names) {
+        if let Some(reads) = self.answer(&names, Trust::Coherent) {
             return Ok(Reply::from_near(reads, true));
         }
         count(&self.near.counts.misses, names.len());
+        match self.ask(area, keys, &names, looking).await {
+            // Who only looks decides by what there is, and is not told that it may be old.
+            Err(error)
+                if self.when_away == WhenAway::Near
+                    && looking == Looking::Reading
+                    && is_away(&error) =>
+            {
+                let last = self.answer(&names, Trust::Last).ok_or(error)?;
+                Ok(Reply {
+                    degraded: true,
+                    ..Reply::from_near(last, true)
+                })
+            }
+            asked => asked.map(Reply::full),
+        }
+    }
+
+    async fn ask(
+        &self,
+        area: &Area,
+        keys: &[Key],
+        names: &[String],
+        looking: Looking,
+    ) -> Result<Vec<Read>, CacheError> {
         let space = self.near.kept.space(&area.prefix);
-        let marker = space.and_then(|space| self.near.kept.mark(&space, &names));
+        let marker = space.and_then(|space| self.near.kept.mark(&space, names));
+        let is_deaf = marker.is_none();
         let asked_ms = self.clock.monotonic_ms();
         let redirected = self.far.link.numbers().redirects_total;
         let with_seen = marker.is_some();
@@ -165,12 +211,16 @@ impl NearCache {
             .far
             .look_closely(area, keys, looking, with_seen)
             .await?;
+        if is_deaf {
+            // Nobody is told later what stood before what was told now.
+            names.iter().for_each(|name| self.near.kept.drop_key(name));
+        }
         // Whoever a cluster sends to may be a primary that is not listened to yet.
         let marker = marker
             .filter(|_| looked.is_whole && self.far.link.numbers().redirects_total == redirected);
         let (seen, read_ms) = (looked.seen, looked.now_ms);
         let mut reads = Vec::with_capacity(keys.len());
-        for (place, (stored, name)) in looked.found.into_iter().zip(&names).enumerate() {
+        for (place, (stored, name)) in looked.found.into_iter().zip(names).enumerate() {
             let Some(stored) = stored else {
                 reads.push(Read::Absent);
                 continue;
@@ -188,13 +238,24 @@ impl NearCache {
             }
             reads.push(stored.read(read_ms));
         }
-        Ok(Reply::full(reads))
+        Ok(reads)
     }
 
     fn keep(&self, marker: &Marker, place: usize, name: &str, came: Came) {
         let kept = self.near.kept.keep(marker, place, name, came);
         tracing::trace!(kept, "cache.near");
     }
+}
+
+/// Whether Redis cannot be reached, or is there and cannot tell.
+const fn is_away(error: &CacheError) -> bool {
+    matches!(
+        error,
+        CacheError::Engine {
+            fault: EngineFault::Away | EngineFault::Unready,
+            ..
+        }
+    )
 }
 
 fn count(number: &AtomicU64, more: usize) {
@@ -217,7 +278,7 @@ fn listen(far: &RedisCache, near: &Arc<Near>) -> Listener {
     far.link.listen(vec![track], move |heard| {
         let mut heed = heed.lock();
         if heed.note(&heard) {
-            return near.flush(heed.is_whole());
+            return near.turn(heed.is_whole());
         }
         let Heard::Push {
             kind: PushKind::Invalidate,
@@ -239,6 +300,15 @@ fn listen(far: &RedisCache, near: &Arc<Near>) -> Listener {
 }
 
 impl Near {
+    /// A connection was lost or made. What stands in for a Redis that is away is forgotten once it is heard again.
+    fn turn(&self, heard: bool) {
+        if heard || self.when_away == WhenAway::Fail {
+            self.flush(heard);
+        } else {
+            self.kept.deafen();
+        }
+    }
+
     fn flush(&self, heard: bool) {
         count(&self.counts.flushes, 1);
         self.kept.flush(heard);
@@ -347,7 +417,7 @@ impl CacheBackend for NearCache {
             let mut found = found.await?;
             if let Some(read) = found.answer.pop().filter(|read| !read.needs_filling()) {
                 let lease = LeaseState::NotNeeded;
-                return Ok(Reply::from_near(LeasedRead { read, lease }, found.near));
+                return Ok(found.map(|_| LeasedRead { read, lease }));
             }
         }
         self.far.get_or_lease(space, key, lease, when).await

@@ -157,6 +157,11 @@ impl Kept {
         if !self.heard.load(Ordering::SeqCst) {
             return None;
         }
+        self.last(name)
+    }
+
+    /// The same, also while changes are not heard: others may have changed it since.
+    pub(super) fn last(&self, name: &str) -> Option<Arc<Entry>> {
         let entry = self.entries.get(name)?;
         self.counts(&entry).then_some(entry)
     }
@@ -295,6 +300,11 @@ impl Kept {
         self.all.store(self.number(), Ordering::SeqCst);
         self.entries.invalidate_all();
         self.heard.store(heard, Ordering::SeqCst);
+    }
+
+    /// Changes are not heard any more. What was kept before stays for [`last`](Self::last) until everything is forgotten.
+    pub(super) fn deafen(&self) {
+        self.heard.store(false, Ordering::SeqCst);
     }
 
     /// Whether something is kept now.
