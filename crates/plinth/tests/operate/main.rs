@@ -14,6 +14,7 @@ mod health;
 mod loaders;
 mod lock_run;
 mod log_levels;
+mod lost_answers;
 mod query_loaders;
 mod recovery;
 mod redis;
