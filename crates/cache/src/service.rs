@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::counters::{CountersTable, Kind};
+use self::loading::Asking;
 use self::loads::{Loads, NoLoader, NoMetrics};
 use self::namespaces::{Namespaces, Rules};
 use crate::backend::{CacheBackend, Capability, Looking};
@@ -136,10 +137,17 @@ impl CacheService {
         let (space, rules) = self.space(context, namespace);
         let at_ms = self.clock.monotonic_ms();
         let reply = self.stored(&space, key).await?;
-        if rules.loader.is_none() {
+        let Some(loader) = &rules.loader else {
             return Ok(reply);
-        }
-        Box::pin(self.complete(context, (&space, &rules), key, at_ms, reply)).await
+        };
+        let asking = Asking {
+            context,
+            space: &space,
+            rules: &rules,
+            loader,
+            at_ms,
+        };
+        Box::pin(self.complete(&asking, key, reply)).await
     }
 
     /// Reads one value; loads nothing.
@@ -157,9 +165,7 @@ impl CacheService {
         let counters = self.counters.of(&space.scope);
         let watched = counters.begin(&self.clock);
         let mut reply = self.backend.get(space, key).await?;
-        if let Some(watched) = watched {
-            counters.took(Kind::Get, watched, &self.clock);
-        }
+        counters.took(Kind::Get, watched, &self.clock);
         let reads = std::slice::from_ref(&reply.answer);
         counters.reads(watched, std::slice::from_ref(key), reads, reply.near);
         codec::decode_read(&mut reply.answer).await?;
@@ -227,9 +233,7 @@ impl CacheService {
         let counters = self.counters.of(&space.scope);
         let watched = counters.begin(&self.clock);
         let results = self.backend.apply(&space, changes, guard).await?.answer;
-        if let Some(watched) = watched {
-            counters.took(Kind::BatchChange, watched, &self.clock);
-        }
+        counters.took(Kind::BatchChange, watched, &self.clock);
         results
             .iter()
             .flatten()
@@ -250,13 +254,18 @@ impl CacheService {
         let (space, rules) = self.space(context, namespace);
         let at_ms = self.clock.monotonic_ms();
         let reply = self.stored_many(&space, keys).await?;
-        if rules.loader.is_none() {
+        let Some(loader) = &rules.loader else {
             return Ok(reply.map(|reads| reads.into_iter().map(ItemRead::from).collect()));
-        }
+        };
+        let asking = Asking {
+            context,
+            space: &space,
+            rules: &rules,
+            loader,
+            at_ms,
+        };
         let reads = keys.iter().cloned().zip(reply.answer).collect();
-        let loaded = self
-            .complete_all(context, (&space, &rules), at_ms, reads)
-            .await;
+        let loaded = self.complete_all(&asking, reads).await;
         let mut degraded = reply.degraded;
         let items: Vec<ItemRead> = loaded
             .into_iter()
@@ -297,9 +306,7 @@ impl CacheService {
         let counters = self.counters.of(&space.scope);
         let watched = counters.begin(&self.clock);
         let mut reply = self.backend.get_many(space, keys, Looking::Reading).await?;
-        if let Some(watched) = watched {
-            counters.took(Kind::BatchGet, watched, &self.clock);
-        }
+        counters.took(Kind::BatchGet, watched, &self.clock);
         check_answer(&reply.answer)?;
         counters.reads(watched, keys, &reply.answer, reply.near);
         for read in &mut reply.answer {
@@ -361,9 +368,7 @@ impl CacheService {
             .apply(&space, changes, guard)
             .await
             .map_err(CacheError::alone)?;
-        if let Some(watched) = watched {
-            counters.took(Kind::Change, watched, &self.clock);
-        }
+        counters.took(Kind::Change, watched, &self.clock);
         let mut changed = reply
             .answer
             .into_iter()

@@ -14,7 +14,6 @@ use plinth_cache::backend::{CacheBackend, Looking};
 use plinth_cache::model::{Condition, LeaseMs, LeaseState, LeaseWhen, Read, Reply};
 use plinth_cache::{EngineClock, NearCache, NearSettings, RedisCache, WhenAway};
 use plinth_core::{Error, ErrorCode, ManualClock, TimestampMs};
-use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
 use plinth_testkit::redis::{RedisProcess, is_installed, url_at};
 
@@ -25,30 +24,10 @@ const WAIT_MS_MAX: u64 = 30_000;
 /// How old an answer may be while Redis is away, in milliseconds of the clock that the tests move.
 const AGE_MS_MAX: u64 = 60_000;
 
-async fn until(what: &str, happens: impl Fn() -> bool) {
-    let waiting = async {
-        while !happens() {
-            // The state of another program gives no event to wait for.
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let within = Duration::from_millis(WAIT_MS_MAX);
-    let waited = tokio::time::timeout(within, waiting).await;
-    assert!(waited.is_ok(), "{what} did not come");
-}
-
 /// An instance that stands in, on a clock that the test moves.
 async fn standing_in(url: &str) -> (Arc<NearCache>, Arc<ManualClock>) {
-    let settings = RedisSettings {
-        url: RedisUrl::new(url),
-        command_timeout_ms: 500,
-        heartbeat_ms: 100,
-        reconnect_first_ms: 10,
-        reconnect_max_ms: 50,
-        ..RedisSettings::default()
-    };
     let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
-    let link = RedisLink::start(&settings).expect("starts");
+    let link = quick_link(url);
     let engine_clock = EngineClock::Given(clock.clone());
     let far = RedisCache::new(link, "away", engine_clock, clock.clone());
     let settings = NearSettings {

@@ -32,18 +32,6 @@ fn far(url: &str) -> Arc<RedisCache> {
     quick_redis(url, "near")
 }
 
-async fn until(what: &str, happens: impl Fn() -> bool) {
-    let waiting = async {
-        while !happens() {
-            // The state of another program gives no event to wait for.
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let within = Duration::from_millis(WAIT_MS_MAX);
-    let waited = tokio::time::timeout(within, waiting).await;
-    assert!(waited.is_ok(), "{what} did not come");
-}
-
 /// An instance that keeps values near and hears of every change.
 async fn near_with(url: &str, settings: &NearSettings) -> Arc<NearCache> {
     let near = NearCache::start(far(url), settings);

@@ -134,8 +134,11 @@ impl Counters {
         })
     }
 
-    /// Notes how long an answer took.
-    pub(super) fn took(&self, kind: Kind, watched: Watched, clock: &SharedClock) {
+    /// Notes how long an answer took, of a call that is looked at.
+    pub(super) fn took(&self, kind: Kind, watched: Option<Watched>, clock: &SharedClock) {
+        let Some(watched) = watched else {
+            return;
+        };
         let took_ns = clock.monotonic_ns().saturating_sub(watched.since_ns);
         let timings = self.timings.of(kind).get_or_init(Box::default);
         timings.note(took_ns, watched.weight);

@@ -23,13 +23,13 @@ const LOOKED_KEYS_MAX: usize = 100;
 const AHEAD_JITTER_SHARE: u64 = 10;
 
 /// A call that reads a namespace with a loader.
-struct Asking<'call> {
-    context: &'call CallContext,
-    space: &'call Space,
-    rules: &'call Rules,
-    loader: &'call Arc<LoaderRules>,
+pub(super) struct Asking<'call> {
+    pub(super) context: &'call CallContext,
+    pub(super) space: &'call Space,
+    pub(super) rules: &'call Rules,
+    pub(super) loader: &'call Arc<LoaderRules>,
     /// When the backend was asked, on the monotonic clock.
-    at_ms: u64,
+    pub(super) at_ms: u64,
 }
 
 impl Asking<'_> {
@@ -45,28 +45,16 @@ impl Asking<'_> {
 }
 
 impl CacheService {
-    /// Loads what a read lacks, where the namespace has a loader.
+    /// Loads what a read lacks.
     pub(super) async fn complete(
         &self,
-        context: &CallContext,
-        (space, rules): (&Space, &Rules),
+        asking: &Asking<'_>,
         key: &Key,
-        at_ms: u64,
         reply: Reply<Read>,
     ) -> Result<Reply<Read>, CacheError> {
-        let Some(loader) = &rules.loader else {
-            return Ok(reply);
-        };
-        let asking = Asking {
-            context,
-            space,
-            rules,
-            loader,
-            at_ms,
-        };
         match reply.answer {
             Read::Found(found) if found.freshness() == Freshness::Fresh => {
-                if is_due(&loader.spec.refresh_percent, key, &found) {
+                if is_due(&asking.loader.spec.refresh_percent, key, &found) {
                     // Where it cannot begin, the next read tries again.
                     let seen = Some(found.version);
                     let _begun = self.loads.join(asking.job(key, Why::Due { seen }));
@@ -76,28 +64,24 @@ impl CacheService {
                     ..reply
                 })
             }
-            Read::Found(found) => self.renewed(&asking, key, found).await,
+            Read::Found(found) => self.renewed(asking, key, found).await,
             Read::KnownAbsent(_) => Ok(reply),
-            Read::Absent => self.missing(&asking, key).await,
+            Read::Absent => self.missing(asking, key).await,
         }
     }
 
     /// Reads all of a batch that lack a value; each alone, as many at a time as the namespace loads.
     pub(super) async fn complete_all(
         &self,
-        context: &CallContext,
-        (space, rules): (&Space, &Rules),
-        at_ms: u64,
+        asking: &Asking<'_>,
         reads: Vec<(Key, Read)>,
     ) -> Vec<Result<Reply<Read>, CacheError>> {
-        let at_once = rules.loader.as_ref().map_or(1, |it| it.spec.loads_max);
         stream::iter(reads)
             .map(|(key, read)| async move {
                 let reply = Reply::full(read);
-                self.complete(context, (space, rules), &key, at_ms, reply)
-                    .await
+                self.complete(asking, &key, reply).await
             })
-            .buffered(at_once)
+            .buffered(asking.loader.spec.loads_max)
             .collect()
             .await
     }

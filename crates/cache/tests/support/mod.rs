@@ -6,6 +6,7 @@
 #![expect(dead_code, reason = "each suite uses a part")]
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use plinth_cache::backend::{CacheBackend, Looking};
 use plinth_cache::model::{
@@ -111,7 +112,7 @@ fn near(url: &str) -> Rig {
     let waiting = Arc::clone(&near);
     RUNTIME.spawn(async move {
         while !waiting.numbers().heard {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tell.send(()).expect("somebody waits");
     });
@@ -133,8 +134,24 @@ fn near_backends() -> Vec<(&'static str, Rig)> {
     redis_urls().into_iter().filter_map(kept_near).collect()
 }
 
-/// The Redis backend on the server's own clock, quick to see that something is wrong.
-pub(crate) fn quick_redis(url: &str, key_prefix: &str) -> Arc<RedisCache> {
+/// Longest wait of [`until`], in milliseconds.
+const UNTIL_MS_MAX: u64 = 30_000;
+
+/// Waits for something that has to come.
+pub(crate) async fn until(what: &str, happens: impl Fn() -> bool) {
+    let waiting = async {
+        while !happens() {
+            // The state of another program gives no event to wait for.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let within = Duration::from_millis(UNTIL_MS_MAX);
+    let waited = tokio::time::timeout(within, waiting).await;
+    assert!(waited.is_ok(), "{what} did not come");
+}
+
+/// A link that is quick to see that something is wrong.
+pub(crate) fn quick_link(url: &str) -> Arc<RedisLink> {
     let settings = RedisSettings {
         url: RedisUrl::new(url),
         command_timeout_ms: 500,
@@ -143,7 +160,12 @@ pub(crate) fn quick_redis(url: &str, key_prefix: &str) -> Arc<RedisCache> {
         reconnect_max_ms: 50,
         ..RedisSettings::default()
     };
-    let link = RedisLink::start(&settings).expect("starts");
+    RedisLink::start(&settings).expect("starts")
+}
+
+/// The Redis backend on the server's own clock, over such a link.
+pub(crate) fn quick_redis(url: &str, key_prefix: &str) -> Arc<RedisCache> {
+    let link = quick_link(url);
     let clock = plinth_core::SystemClock::shared();
     RedisCache::new(link, key_prefix, EngineClock::Server, clock)
 }
