@@ -9,10 +9,8 @@ use std::io::Cursor;
 use pilota::thrift::ThriftException;
 use plinth_idl::contract::METHODS;
 use plinth_rpc::codec::{CheckedThriftCodec, CodecLimits};
-use plinth_rpc::{Incoming, RpcSettings};
+use plinth_rpc::RpcSettings;
 use tokio::runtime::{Builder, Runtime};
-use volo_thrift::codec::{Decoder, MakeCodec};
-use volo_thrift::context::{ServerContext, ThriftContext};
 
 thread_local! {
     static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
@@ -43,11 +41,10 @@ pub fn connection(bytes: &[u8]) {
 async fn decode(bytes: &[u8]) {
     let codec = CheckedThriftCodec::new(CodecLimits::new(&RpcSettings::default()));
     let reader = Cursor::new(bytes.to_vec());
-    let (_encoder, mut decoder) = codec.make_codec(reader, tokio::io::sink());
+    let (_encoder, mut decoder) = codec.halves(reader, tokio::io::sink());
     loop {
-        let mut context = ServerContext::default();
-        match decoder.decode::<Incoming, _>(&mut context).await {
-            Ok(Some(_)) if context.encode_conn_reset() => return,
+        match decoder.next().await {
+            Ok(Some(received)) if received.way.closes() => return,
             Ok(Some(_)) => {}
             Ok(None) | Err(ThriftException::Transport(_)) => return,
             Err(error) => panic!("an inspected message did not decode: {error:?}"),

@@ -309,9 +309,7 @@ impl CacheService {
         counters.took(Kind::BatchGet, watched, &self.clock);
         check_answer(&reply.answer)?;
         counters.reads(watched, keys, &reply.answer, reply.near);
-        for read in &mut reply.answer {
-            codec::decode_read(read).await?;
-        }
+        codec::decode_reads(&mut reply.answer).await?;
         Ok(reply)
     }
 

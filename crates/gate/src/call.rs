@@ -3,12 +3,11 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
 
 use futures::FutureExt as _;
 use plinth_core::{CallContext, Deadline, Error, ErrorCode, IdempotencyKey, Result};
-use plinth_resilience::BulkheadPermit;
+use plinth_resilience::{BulkheadPermit, soon_until};
 use plinth_security::Decision;
 use tracing::Instrument as _;
 
@@ -212,16 +211,11 @@ where
     // The service is called inside the guarded future too, so that a panic before its first await is caught as well.
     let work = pin!(async move { service(context).await });
     let mut work = AssertUnwindSafe(work).catch_unwind();
-    let ended = match futures::poll!(&mut work) {
-        // What is answered from memory needs no timer.
-        Poll::Ready(ended) => Ok(ended),
-        Poll::Pending => tokio::time::timeout_at(until, work).await,
-    };
-    let error = match ended {
-        Ok(Ok(Ok(reply))) => return Ok(reply),
-        Ok(Ok(Err(error))) => return Err(error.into()),
-        Ok(Err(panic)) => Error::internal(panic_message(&*panic)),
-        Err(_) => Error::new(ErrorCode::DeadlineExceeded, "the deadline passed first"),
+    let error = match soon_until(until, Pin::new(&mut work)).await {
+        Some(Ok(Ok(reply))) => return Ok(reply),
+        Some(Ok(Err(error))) => return Err(error.into()),
+        Some(Err(panic)) => Error::internal(panic_message(&*panic)),
+        None => Error::new(ErrorCode::DeadlineExceeded, "the deadline passed first"),
     };
     Err(if mutates {
         error.outcome_unknown()

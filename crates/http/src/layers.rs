@@ -1,21 +1,25 @@
-//! What surrounds every request. [`surround`] lists it once, outermost first, each with the reason for its place.
+//! What surrounds every request: [`Surrounded`] has it once, each part with the reason for its place.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body::Body};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use futures::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use plinth_core::{Error, ErrorCode, TraceContext, limits};
-use tower_http::catch_panic::CatchPanicLayer;
+use plinth_resilience::soon;
+use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use crate::extract::BodyLimits;
 use crate::problem::Problem;
 use crate::settings::HttpSettings;
+use crate::streams::Lifetime;
 
 /// W3C trace context, in and out.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -28,49 +32,89 @@ const CONTENT_POLICY: HeaderValue =
 /// How long a browser insists on TLS once it has seen it: one year.
 const TRANSPORT_POLICY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Marks requests that came in over TLS; the accept loop puts it into them.
-#[derive(Clone, Copy, Debug)]
-pub struct OverTls;
-
-/// Puts the layers around the routes.
-pub fn surround(routes: Router, settings: &HttpSettings) -> Router {
-    // `Router::layer` wraps what stands before it, so the calls below run from the innermost to the outermost; the
-    // numbers count from the outside.
-    routes
-        // 5. Limits for whoever reads the body. Innermost: only the extractors look at them.
-        .layer(from_fn_with_state(BodyLimits::new(settings), limit_body))
-        // 4. The last guard against a handler that never ends. Inside the panic catch, because it is our code too.
-        .layer(from_fn(give_up))
-        // 3. A panic becomes a problem. Inside 1 and 2, so that its answer has a trace id and the security headers.
-        .layer(CatchPanicLayer::custom(panicked))
-        // 2. Headers that every answer carries, whoever made it.
-        .layer(from_fn(secure))
-        // 1. The trace begins before and ends after everything else. Here problems become bytes and causes are logged.
-        .layer(from_fn(trace))
+/// Routes inside what surrounds every request.
+///
+/// One function and not a stack of axum's middleware: each of those clones the routes below it and puts their future into a
+/// box, for every request.
+#[derive(Clone)]
+pub struct Surrounded {
+    routes: Router,
+    /// The same routes, inside the layer that follows operations as streams.
+    streams: Option<Router>,
+    limits: BodyLimits,
 }
 
-async fn trace(mut request: Request, next: Next) -> Response {
-    let trace = request
-        .headers()
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok())
-        .and_then(TraceContext::parse)
-        .unwrap_or_else(TraceContext::begin);
-    request.extensions_mut().insert(trace);
-    let is_head = request.method() == Method::HEAD;
-    let span = tracing::info_span!("http", trace_id = %trace.trace_id_hex());
-    let mut response = next.run(request).instrument(span.clone()).await;
-    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
-        span.in_scope(|| log(&problem));
-        problem.render(&trace, &mut response);
-        if is_head {
-            *response.body_mut() = Body::empty();
+/// Puts routes inside what surrounds every request.
+#[must_use]
+pub fn surround(routes: Router, settings: &HttpSettings) -> Surrounded {
+    Surrounded {
+        routes,
+        streams: None,
+        limits: BodyLimits::new(settings),
+    }
+}
+
+impl Surrounded {
+    /// Lets other routes answer the requests that ask for a stream.
+    pub(crate) fn with_streams(self, streams: Router) -> Self {
+        Self {
+            streams: Some(streams),
+            ..self
         }
     }
-    if let Ok(value) = HeaderValue::try_from(trace.header()) {
-        response.headers_mut().insert(TRACEPARENT, value);
+
+    /// Answers a request. The numbers count what surrounds it from the outside; each says why it stands where it stands.
+    pub(crate) async fn answer(&self, mut request: Request, over_tls: bool) -> Response {
+        // 1. The trace begins before and ends after everything else. Here problems become bytes and causes are logged.
+        let trace = request
+            .headers()
+            .get(TRACEPARENT)
+            .and_then(|value| value.to_str().ok())
+            .and_then(TraceContext::parse)
+            .unwrap_or_else(TraceContext::begin);
+        request.extensions_mut().insert(trace);
+        let is_head = request.method() == Method::HEAD;
+        let span = tracing::info_span!("http", trace_id = %trace.trace_id_hex());
+        let mut response = self.guarded(request).instrument(span.clone()).await;
+        // 2. Headers that every answer carries, whoever made it.
+        secure(response.headers_mut(), over_tls);
+        if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
+            span.in_scope(|| log(&problem));
+            problem.render(&trace, &mut response);
+            if is_head {
+                *response.body_mut() = Body::empty();
+            }
+        }
+        if let Ok(value) = HeaderValue::try_from(trace.header()) {
+            response.headers_mut().insert(TRACEPARENT, value);
+        }
+        response
     }
-    response
+
+    async fn guarded(&self, mut request: Request) -> Response {
+        // 5. Limits for whoever reads the body. Innermost: only the extractors look at them. Kept here until the answer is
+        // made, so that the budget counts the body as long as its content lives.
+        let limits = self.limits.for_request();
+        request.extensions_mut().insert(limits.clone());
+        let streams = self.streams.as_ref();
+        let mut routes = streams
+            .filter(|_| Lifetime::of(&request).is_some())
+            .unwrap_or(&self.routes)
+            .clone();
+        // 3. A panic becomes a problem. Inside 1 and 2, so that its answer has a trace id and the security headers.
+        let caught = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        // 4. The last guard against a handler that never ends: inside 1 and 2 for the same reason.
+        let answered = soon(Duration::from_millis(REQUEST_MS_MAX), pin!(caught)).await;
+        drop(limits);
+        match answered {
+            Some(Ok(Ok(response))) => response,
+            Some(Err(panic)) => panicked(&*panic),
+            None => {
+                let error = Error::new(ErrorCode::DeadlineExceeded, "the request took too long");
+                Problem::from(error.outcome_unknown()).into_response()
+            }
+        }
+    }
 }
 
 /// Logs the cause of a fault of ours. What comes from the gate was logged there and has left its cause behind.
@@ -82,10 +126,7 @@ fn log(problem: &Problem) {
     }
 }
 
-async fn secure(request: Request, next: Next) -> Response {
-    let over_tls = request.extensions().get::<OverTls>().is_some();
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+fn secure(headers: &mut HeaderMap, over_tls: bool) {
     // The answers are data or pages of ours: never guess another type, never frame them, never keep them.
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -104,10 +145,9 @@ async fn secure(request: Request, next: Next) -> Response {
     if over_tls {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_POLICY);
     }
-    response
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -115,29 +155,6 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .unwrap_or("a panic without a message");
     let error = Error::internal(format!("panicked: {message}")).outcome_unknown();
     Problem::from(error).into_response()
-}
-
-async fn give_up(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => {
-            let error = Error::new(ErrorCode::DeadlineExceeded, "the request took too long");
-            Problem::from(error.outcome_unknown()).into_response()
-        }
-    }
-}
-
-async fn limit_body(
-    State(limits): State<BodyLimits>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    // Kept here until the answer is made, so that the budget counts the body as long as its content lives.
-    let limits = limits.for_request();
-    request.extensions_mut().insert(limits.clone());
-    let response = next.run(request).await;
-    drop(limits);
-    response
 }
 
 /// The answer to a path that no route has. It needs no credential and tells nothing.

@@ -13,6 +13,7 @@
 
 mod cluster;
 mod error;
+mod gather;
 mod gauges;
 mod lane;
 mod link;

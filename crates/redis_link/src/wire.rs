@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::error::LinkError;
+use crate::gather::Gathering;
 use crate::settings::{Address, RedisSettings, Target};
 use crate::supervise::Task;
 
@@ -154,7 +155,7 @@ impl Dialer {
                 Ok::<(), redis::aio::SendError>(())
             });
         let (connection, driver) =
-            MultiplexedConnection::new_with_config(&self.info, stream, config)
+            MultiplexedConnection::new_with_config(&self.info, Gathering::new(stream), config)
                 .await
                 .map_err(|error| LinkError::not_connected(format!("{address}: {error}")))?;
         let closed = Closed::default();

@@ -4,6 +4,7 @@
 //! - [`bulkhead`]: how many at once.
 //! - [`retry`]: again, with exponential backoff, full jitter and a budget.
 //! - [`breaker`]: not at all for a while, after too many failures.
+//! - [`soon`]: no longer than so long, at no cost for what is there at once.
 //! - [`health`]: what state the instance and its parts are in.
 //!
 //! Each is a small state machine whose time and randomness come in as arguments, with a thin shell around it. Rules can be
@@ -14,6 +15,7 @@ pub mod bulkhead;
 pub mod health;
 pub mod limiter;
 pub mod retry;
+mod soon;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerError, BreakerState};
 pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadPermit};
@@ -22,3 +24,4 @@ pub use health::{
 };
 pub use limiter::{KeyedLimiter, RateLimit, TokenBucket};
 pub use retry::{Backoff, Retry, RetryBudget, Verdict};
+pub use soon::{soon, soon_until};

@@ -5,10 +5,8 @@ use std::net::IpAddr;
 use plinth_core::{Error, Result, TraceContext, Transport};
 use plinth_gate::RequestMeta;
 use plinth_idl::base::Base;
-use volo::context::Context;
-use volo_thrift::context::ServerContext;
 
-use crate::codec::{CallHeaders, HeaderFault};
+use crate::codec::CallHeaders;
 
 /// Most entries of `base.extra`.
 pub const EXTRA_ENTRIES_MAX: usize = 32;
@@ -18,25 +16,20 @@ const USER_AGENT_BYTES_MAX: usize = 256;
 /// The envelope of one call.
 pub(crate) struct Envelope {
     headers: CallHeaders,
-    fault: Option<HeaderFault>,
+    /// What of the headers could not be used.
+    fault: Option<Error>,
     address: Option<IpAddr>,
     /// The trace that the call belongs to: the caller's, or a new one.
     pub(crate) trace: TraceContext,
 }
 
 impl Envelope {
-    /// Takes what the decoder left in the context.
-    pub(crate) fn open(context: &mut ServerContext) -> Self {
-        let address = context
-            .rpc_info
-            .caller()
-            .address()
-            .and_then(|address| match address {
-                volo::net::Address::Ip(address) => Some(address.ip()),
-                _ => None,
-            });
-        let extensions = context.extensions_mut();
-        let headers = extensions.remove::<CallHeaders>().unwrap_or_default();
+    /// Takes what came with a call beside its request.
+    pub(crate) fn open(
+        headers: CallHeaders,
+        fault: Option<Error>,
+        address: Option<IpAddr>,
+    ) -> Self {
         let trace = headers
             .traceparent
             .as_deref()
@@ -44,7 +37,7 @@ impl Envelope {
             .unwrap_or_else(TraceContext::begin);
         Self {
             headers,
-            fault: extensions.remove::<HeaderFault>(),
+            fault,
             address,
             trace,
         }
@@ -59,7 +52,7 @@ impl Envelope {
         base: Option<&Base>,
         request_id: Option<&str>,
     ) -> Result<RequestMeta> {
-        if let Some(HeaderFault(error)) = self.fault.take() {
+        if let Some(error) = self.fault.take() {
             return Err(error);
         }
         if let Some(base) = base {
@@ -147,9 +140,7 @@ mod tests {
         base: Option<&Base>,
         request_id: Option<&str>,
     ) -> Result<RequestMeta> {
-        let mut context = ServerContext::default();
-        context.extensions_mut().insert(headers);
-        Envelope::open(&mut context).complete(base, request_id)
+        Envelope::open(headers, None, None).complete(base, request_id)
     }
 
     fn header(name: &str, value: &str) -> CallHeaders {

@@ -1,7 +1,7 @@
 //! The Thrift edge: one port, every operation of `idl/coupon.thrift`.
 //!
 //! ```text
-//! accept loop: permit ─► TLS handshake ─► pingpong::serve            server
+//! accept loop: permit ─► TLS handshake ─► one call after the other   server
 //!   ─► checked codec: detect ─► limits ─► inspect ─► decode           codec
 //!   ─► envelope: credential, trace, deadline, idempotency key         envelope
 //!   ─► gate: authenticate ─► the method's function ─► gate: call      service, handlers
@@ -29,8 +29,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use envelope::EXTRA_ENTRIES_MAX;
-pub use incoming::{Incoming, Outgoing};
-pub use server::serve_service;
+pub use incoming::{Answered, Answers, Call};
+pub use server::serve_answers;
 pub use services::Services;
 pub use settings::{FRAME_BYTES_CEILING, FRAME_BYTES_MIN, RpcSettings};
 
@@ -44,5 +44,5 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let edge = service::CouponEdge::new(services);
-    serve_service(listener, edge, &settings, shutdown).await
+    serve_answers(listener, edge, &settings, shutdown).await
 }

@@ -11,17 +11,13 @@ use pilota::thrift::{ApplicationException, ApplicationExceptionKind};
 use plinth_core::{Error, ErrorCode, Result};
 use plinth_gate::Session;
 use plinth_idl::contract::{self, Request};
-use plinth_idl::coupon::{CouponServiceRequestRecv as Call, CouponServiceResponseSend as Answer};
-use volo::context::Context;
-use volo::service::Service;
-use volo_thrift::ServerError;
-use volo_thrift::context::ServerContext;
+use plinth_idl::coupon::{CouponServiceRequestRecv as Asked, CouponServiceResponseSend as Answer};
 
 use crate::answer::{close, support_error};
-use crate::codec::{Fault, Refusal};
+use crate::codec::Fault;
 use crate::envelope::Envelope;
 use crate::handlers;
-use crate::incoming::{Incoming, Outgoing};
+use crate::incoming::{Answered, Answers, Call};
 use crate::services::Services;
 
 /// The Thrift service of Plinth. Cheap to clone.
@@ -38,55 +34,44 @@ impl CouponEdge {
     }
 }
 
-impl Service<ServerContext, Incoming> for CouponEdge {
-    type Response = Outgoing;
-    type Error = ServerError;
-
-    async fn call(
-        &self,
-        context: &mut ServerContext,
-        incoming: Incoming,
-    ) -> Result<Outgoing, ServerError> {
-        let envelope = Envelope::open(context);
-        match incoming {
-            Incoming::Call(call) => Ok(dispatch(&self.services, envelope, call).await),
-            Incoming::Refused => refuse(context, &envelope).map(Box::new).map(Outgoing),
+impl Answers for CouponEdge {
+    async fn answer(&self, call: Call) -> Answered {
+        let envelope = Envelope::open(call.headers, call.header_fault, call.peer);
+        match call.request {
+            Ok(request) => Ok(dispatch(&self.services, envelope, request).await),
+            Err(fault) => refuse(&call.method, fault, &envelope),
         }
     }
 }
 
 /// Answers a message that the codec refused.
-fn refuse(context: &mut ServerContext, envelope: &Envelope) -> Result<Answer, ServerError> {
-    let method = context.rpc_info.method().clone();
-    let fault = context.extensions_mut().remove::<Refusal>();
-    let error = match fault.map(|refusal| refusal.0) {
-        Some(Fault::Content {
-            code: ErrorCode::TooLarge,
-            field,
-            message,
-        }) => Error::too_large(field, message),
-        Some(Fault::Content { field, message, .. }) => Error::invalid(field, message),
-        Some(Fault::UnknownMethod) | None => {
-            return Err(exception(
-                ApplicationExceptionKind::UNKNOWN_METHOD,
-                format!("unknown method {method}"),
-            ));
-        }
-        Some(Fault::Framing(message)) => {
-            tracing::debug!(trace_id = envelope.trace.trace_id_hex(), %message, "broken framing");
-            return Err(exception(ApplicationExceptionKind::PROTOCOL_ERROR, message));
-        }
-    };
-    contract::refuse(&method, support_error(&error, &envelope.trace)).ok_or_else(|| {
+fn refuse(method: &str, fault: Fault, envelope: &Envelope) -> Answered {
+    let unknown = || {
         exception(
             ApplicationExceptionKind::UNKNOWN_METHOD,
             format!("unknown method {method}"),
         )
-    })
+    };
+    let error = match fault {
+        Fault::Content {
+            code: ErrorCode::TooLarge,
+            field,
+            message,
+        } => Error::too_large(field, message),
+        Fault::Content { field, message, .. } => Error::invalid(field, message),
+        Fault::UnknownMethod => return Err(unknown()),
+        Fault::Framing(message) => {
+            tracing::debug!(trace_id = envelope.trace.trace_id_hex(), %message, "broken framing");
+            return Err(exception(ApplicationExceptionKind::PROTOCOL_ERROR, message));
+        }
+    };
+    contract::refuse(method, support_error(&error, &envelope.trace))
+        .map(Box::new)
+        .ok_or_else(unknown)
 }
 
-fn exception(kind: ApplicationExceptionKind, message: String) -> ServerError {
-    ServerError::Application(ApplicationException::new(kind, message))
+fn exception(kind: ApplicationExceptionKind, message: String) -> ApplicationException {
+    ApplicationException::new(kind, message)
 }
 
 /// Authenticates the caller of a request.
@@ -117,10 +102,10 @@ macro_rules! dispatch {
         fn dispatch(
             services: &Services,
             mut envelope: Envelope,
-            call: Box<Call>,
-        ) -> BoxFuture<'_, Outgoing> {
-            match *call {
-                $($( Call::$method(arguments) => Box::pin(async move {
+            asked: Box<Asked>,
+        ) -> BoxFuture<'_, Box<Answer>> {
+            match *asked {
+                $($( Asked::$method(arguments) => Box::pin(async move {
                     let request = arguments.request;
                     let outcome = {
                         let work = pin!(async {
@@ -129,7 +114,7 @@ macro_rules! dispatch {
                         });
                         guarded(work).await
                     };
-                    Outgoing(Box::new(Answer::$method(close(outcome, &envelope.trace))))
+                    Box::new(Answer::$method(close(outcome, &envelope.trace)))
                 }), )*)*
             }
         }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use plinth_core::{Fence, SharedClock};
 use rand::Rng as _;
@@ -21,6 +22,7 @@ use self::answers::Answers;
 use self::leases::Leases;
 use self::namespaces::{NamespaceState, Namespaces};
 use self::shard::{Lookup, Shard, Taken};
+use self::values::Values;
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
@@ -42,6 +44,7 @@ mod shard;
 mod sketch;
 mod slab;
 mod tags;
+mod values;
 
 /// How many shards share the keys.
 const SHARDS: usize = 64;
@@ -60,7 +63,7 @@ const LEASES_MAX: usize = 100_000;
 pub struct MemoryCache {
     rooms: Vec<Mutex<Room>>,
     namespaces: Namespaces,
-    hasher: std::hash::RandomState,
+    hasher: ahash::RandomState,
     clock: SharedClock,
     versions: AtomicI64,
     bytes: AtomicU64,
@@ -113,7 +116,7 @@ impl MemoryCache {
         Arc::new(Self {
             rooms: (0..SHARDS).map(|_| Mutex::new(Room::default())).collect(),
             namespaces: Namespaces::new(settings.namespaces_max),
-            hasher: std::hash::RandomState::new(),
+            hasher: ahash::RandomState::new(),
             clock,
             versions: AtomicI64::new(epoch | within),
             bytes: AtomicU64::new(0),
@@ -159,7 +162,6 @@ impl MemoryCache {
     }
 
     fn hash(&self, namespace: u32, key: &str) -> u64 {
-        use std::hash::BuildHasher as _;
         self.hasher.hash_one((namespace, key))
     }
 
@@ -236,13 +238,13 @@ impl MemoryCache {
         &self,
         room: &mut Room,
         state: &NamespaceState,
-        hash: u64,
-        key: &Key,
+        (hash, key): (u64, &Key),
         now: u64,
         looking: Looking,
+        copy: impl FnOnce(&[u8]) -> Bytes,
     ) -> Read {
         match room.shard.get(hash, state.id, key.as_str(), now) {
-            Lookup::Live(entry) => entry.read(now, looking),
+            Lookup::Live(entry) => entry.read(now, looking, copy),
             Lookup::Dead(taken) => {
                 self.forget(&taken);
                 Read::Absent
@@ -270,7 +272,8 @@ impl CacheBackend for MemoryCache {
         let read = self.room(hash).map_or(Read::Absent, |mut room| {
             // Under the lock: a reader that waited for a writer must not see with an older clock than the writer's.
             let now = self.clock.monotonic_ms();
-            self.read_at(&mut room, &state, hash, key, now, Looking::Reading)
+            let copy = Bytes::copy_from_slice;
+            self.read_at(&mut room, &state, (hash, key), now, Looking::Reading, copy)
         });
         Ok(Reply::full(read))
     }
@@ -290,12 +293,17 @@ impl CacheBackend for MemoryCache {
             .collect();
         let mut rooms = self.lock_rooms(&hashes);
         let now = self.clock.monotonic_ms();
-        let read = |(key, hash): (&Key, &u64)| {
+        let mut values = Values::with_capacity(keys.len());
+        let read = |(index, (key, hash)): (usize, (&Key, &u64))| {
             rooms.of(*hash).map_or(Read::Absent, |room| {
-                self.read_at(room, &state, *hash, key, now, looking)
+                let copy = |value: &[u8]| values.copy(index, value);
+                self.read_at(room, &state, (*hash, key), now, looking, copy)
             })
         };
-        Ok(Reply::full(keys.iter().zip(&hashes).map(read).collect()))
+        let mut reads: Vec<Read> = keys.iter().zip(&hashes).enumerate().map(read).collect();
+        drop(rooms);
+        values.hand_out(&mut reads);
+        Ok(Reply::full(reads))
     }
 
     async fn apply(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faststr::FastStr;
 use plinth_core::{Error, Result, TenantId, ids::check_name, limits};
 
 /// Longest key, in bytes.
@@ -38,9 +39,9 @@ impl Namespace {
     }
 }
 
-/// A key: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without control characters.
+/// A key: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without control characters. A short one needs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Box<str>);
+pub struct Key(FastStr);
 
 impl Key {
     /// Parses a key. Errors: 1001 or 1007 naming `key`.
@@ -51,7 +52,8 @@ impl Key {
     /// Parses a key of another field. Errors: 1001 or 1007 naming `field`.
     pub fn parse_as(field: &str, text: &str) -> Result<Self> {
         check_text(field, text, KEY_BYTES_MAX)?;
-        Ok(Self(text.into()))
+        // Copied, so that a key which is kept does not keep the request it came in.
+        Ok(Self(FastStr::new(text)))
     }
 
     /// The text.
@@ -159,7 +161,12 @@ fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()> {
             format!("has {} bytes, at most {bytes_max} are allowed", text.len()),
         ));
     }
-    if text.chars().any(char::is_control) {
+    let has_control = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    };
+    if has_control {
         return Err(Error::invalid(field, "must not hold control characters"));
     }
     Ok(())

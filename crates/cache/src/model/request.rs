@@ -8,7 +8,7 @@ use super::expiry::{Expiry, ExpiryFields};
 use super::lease::{LeaseState, LeaseToken, LeasedRead};
 use super::name::{Key, Tags};
 use super::read::{Read, Reply};
-use super::value::{Content, Value};
+use super::value::{Content, ContentType, Value};
 use crate::error::CacheError;
 
 /// The fields of a put.
@@ -95,7 +95,7 @@ pub struct ReadFields {
     /// Its bytes.
     pub value: Option<Bytes>,
     /// Their media type.
-    pub content_type: Option<String>,
+    pub content_type: Option<ContentType>,
     /// Its version.
     pub version: Option<i64>,
     /// Milliseconds left.
@@ -129,12 +129,13 @@ impl From<Read> for ReadFields {
             let tags = found.tags.as_slice().iter();
             tags.map(|tag| tag.as_str().to_owned()).collect()
         };
+        let freshness = found.freshness();
         Self {
             found: true,
-            content_type: Some(found.value.content_type.as_str().to_owned()),
+            content_type: Some(found.value.content_type),
             version: Some(found.version),
             ttl_ms: found.ttl_ms.map(narrow),
-            freshness: Some(found.freshness().as_str()),
+            freshness: Some(freshness.as_str()),
             age_ms: Some(narrow(found.age_ms)),
             flags: Some(found.value.flags.into()),
             tags: (!found.tags.is_empty()).then(names),

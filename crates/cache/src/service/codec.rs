@@ -69,6 +69,19 @@ pub(super) fn plain_len(value: &Value) -> usize {
     length.unwrap_or(VALUE_BYTES_MAX).min(VALUE_BYTES_MAX)
 }
 
+/// Decodes what reads found.
+pub(super) async fn decode_reads(reads: &mut [Read]) -> Result<(), CacheError> {
+    for read in reads {
+        // Asked here, because most values are plain and a future for each of a thousand costs more than they do.
+        if let Read::Found(found) = read
+            && found.value.encoding != Encoding::Plain
+        {
+            decode(&mut found.value).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Decodes what a read found.
 pub(super) async fn decode_read(read: &mut Read) -> Result<(), CacheError> {
     match read {

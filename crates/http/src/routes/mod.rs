@@ -48,9 +48,9 @@ mod queue;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::layers::Surrounded;
 use crate::services::Services;
 use crate::settings::HttpSettings;
 use crate::streams::Streams;
@@ -78,19 +78,23 @@ pub(crate) fn blocks() -> [(&'static str, OpenApiRouter<Services>); 8] {
     ]
 }
 
-/// All routes inside their layers, and the document that describes them.
-pub fn router(services: Services, settings: &HttpSettings) -> (Router, OpenApi) {
+/// All routes inside what surrounds them.
+pub fn router(services: Services, settings: &HttpSettings) -> Surrounded {
     let (routes, registered) = api().split_for_parts();
     let document = openapi::complete(registered);
     let streams = Streams::new(services.clone());
-    let routes = routes
-        .route_layer(from_fn_with_state(streams, streams::follow))
-        .merge(documents::router(&document))
-        .merge(probes::router(settings.metrics_open_to_loopback))
-        .fallback(layers::not_found)
-        .method_not_allowed_fallback(layers::method_not_allowed)
-        .with_state(services);
-    (layers::surround(routes, settings), document)
+    let followed = routes
+        .clone()
+        .route_layer(from_fn_with_state(streams, streams::follow));
+    let whole = |routes: Router<Services>| {
+        routes
+            .merge(documents::router(&document))
+            .merge(probes::router(settings.metrics_open_to_loopback))
+            .fallback(layers::not_found)
+            .method_not_allowed_fallback(layers::method_not_allowed)
+            .with_state(services.clone())
+    };
+    layers::surround(whole(routes), settings).with_streams(whole(followed))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::{Request, Version};
@@ -15,12 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tower_service::Service as _;
 
 use super::Edge;
 use super::activity::Activity;
 use crate::extract::PeerAddress;
-use crate::layers::OverTls;
+use crate::layers::Surrounded;
 use crate::streams::Lifetime;
 
 /// Serves one connection until it ends by itself, by its limits, or by the drain.
@@ -50,7 +49,7 @@ where
         activity: activity.clone(),
     });
     let service = EdgeService {
-        router: edge.router.clone(),
+        surrounded: edge.surrounded.clone(),
         activity: activity.clone(),
         peer: PeerAddress(peer),
         lifetime: Lifetime::new(edge.drain.clone(), edge.idle_timeout),
@@ -108,7 +107,7 @@ where
 /// Hands requests of one connection to the router.
 #[derive(Clone)]
 struct EdgeService {
-    router: Router,
+    surrounded: Arc<Surrounded>,
     activity: Activity,
     peer: PeerAddress,
     lifetime: Lifetime,
@@ -125,14 +124,11 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
         self.lifetime.mark(&mut request);
-        if self.over_tls {
-            request.extensions_mut().insert(OverTls);
-        }
-        let mut router = self.router.clone();
+        let (surrounded, over_tls) = (Arc::clone(&self.surrounded), self.over_tls);
         Box::pin(async move {
-            let response = router.call(request).await;
+            let response = surrounded.answer(request, over_tls).await;
             drop(in_flight);
-            response
+            Ok(response)
         })
     }
 }

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use plinth_core::Result;
@@ -18,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::layers::Surrounded;
 use crate::services::Services;
 use crate::settings::HttpSettings;
 
@@ -43,21 +43,21 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     settings.validate()?;
-    let (router, _document) = crate::routes::router(services, &settings);
-    serve_router(listener, router, settings, shutdown).await
+    let surrounded = crate::routes::router(services, &settings);
+    serve_router(listener, surrounded, settings, shutdown).await
 }
 
-/// Serves any router by the rules of [`serve`]. The router brings its own layers (see [`crate::layers::surround`]).
+/// Serves any routes by the rules of [`serve`]; see [`crate::layers::surround`].
 ///
 /// Errors: 1001 naming a setting, before anything is accepted.
 pub async fn serve_router(
     listener: TcpListener,
-    router: Router,
+    surrounded: Surrounded,
     settings: HttpSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
     let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
-    let edge = Arc::new(Edge::new(router, settings)?);
+    let edge = Arc::new(Edge::new(surrounded, settings)?);
     let connections = TaskTracker::new();
     if let Some(tls) = &edge.tls {
         connections.spawn(Arc::clone(tls).watch(shutdown.clone()));
@@ -83,7 +83,7 @@ pub async fn serve_router(
 
 /// What all connections share.
 struct Edge {
-    router: Router,
+    surrounded: Arc<Surrounded>,
     protocol: auto::Builder<TokioExecutor>,
     tls: Option<Arc<ServerTls>>,
     permits: Arc<Semaphore>,
@@ -96,11 +96,11 @@ struct Edge {
 }
 
 impl Edge {
-    fn new(router: Router, settings: HttpSettings) -> Result<Self> {
+    fn new(surrounded: Surrounded, settings: HttpSettings) -> Result<Self> {
         let load = |files| ServerTls::load("http.tls", files, &[b"h2", b"http/1.1"]);
         let tls = settings.tls.as_ref().map(load).transpose()?;
         Ok(Self {
-            router,
+            surrounded: Arc::new(surrounded),
             protocol: protocol(&settings),
             tls: tls.map(Arc::new),
             permits: Arc::new(Semaphore::new(

@@ -141,6 +141,11 @@ impl Lifetime {
         }
     }
 
+    /// The mark of a request that asks for a stream.
+    pub(crate) fn of<B>(request: &http::Request<B>) -> Option<&Self> {
+        request.extensions().get()
+    }
+
     /// Rests. Says whether the instance still serves.
     async fn rest(&self, rest: Duration) -> bool {
         tokio::select! {

@@ -89,10 +89,10 @@ pub(crate) async fn start(routes: Router, change: impl FnOnce(&mut HttpSettings)
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let shutdown = CancellationToken::new();
-    let router = layers::surround(routes, &settings);
+    let surrounded = layers::surround(routes, &settings);
     let task = tokio::spawn(plinth_http::server::serve_router(
         listener,
-        router,
+        surrounded,
         settings,
         shutdown.clone(),
     ));

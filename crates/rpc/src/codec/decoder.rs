@@ -2,26 +2,26 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use faststr::FastStr;
-use pilota::thrift::{TMessageIdentifier, TMessageType, ThriftException};
+use pilota::thrift::{TInputProtocol as _, TMessageIdentifier, TMessageType, ThriftException};
+use plinth_idl::coupon::CouponServiceRequestRecv;
+use plinth_resilience::soon;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use volo_thrift::codec::Decoder;
-use volo_thrift::codec::default::framed::HasFramed;
-use volo_thrift::codec::default::ttheader::{HasTTHeader, ProtocolId};
-use volo_thrift::context::{ServerContext, ThriftContext};
-use volo_thrift::{EntryMessage, ProtocolApacheCompact, ProtocolBinary, ThriftMessage};
+use tokio::time::{Instant, Sleep, sleep_until};
+use volo_thrift::EntryMessage as _;
+use volo_thrift::codec::default::ttheader::ProtocolId;
 
-use super::fault::{Fault, Refusal};
+use super::fault::Fault;
 use super::header::{self, CallHeaders, TTHEADER_MAGIC};
 use super::input::CheckedInput;
 use super::inspect::{Inspection, Inspector};
+use super::message::{Received, Way};
 use super::receiving::Share;
 use super::wire::WireProtocol;
 use super::{CodecLimits, SMALL_FRAME_BYTES_MAX};
+use crate::incoming::Call;
 
 /// Least room for one read, in bytes: for most requests, and small enough to come from the allocator's shelf of small pieces.
 const READ_BYTES_MIN: usize = 1_024;
@@ -44,13 +44,11 @@ pub struct CheckedDecoder<R> {
     /// Wakes a silent connection. Set anew only when it has fired: a timer that was set for each call would cost every call a
     /// turn at the lock of the runtime's timers.
     silence: Option<Pin<Box<Sleep>>>,
-    /// The envelope of a decoded message can only be made through a context; the real one belongs to the server.
-    scratch: ServerContext,
 }
 
 /// A message as it was found.
 #[derive(Default)]
-pub(crate) struct Received {
+struct Raw {
     tt_header: bool,
     framed: bool,
     protocol: Option<WireProtocol>,
@@ -62,9 +60,6 @@ pub(crate) struct Received {
     protocol_id: Option<ProtocolId>,
 }
 
-/// What a caller said in a header that could not be used.
-pub(crate) struct HeaderFault(pub(crate) plinth_core::Error);
-
 impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
     pub(crate) fn new(reader: R, limits: CodecLimits) -> Self {
         Self {
@@ -74,7 +69,6 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
             limits,
             share: Share::default(),
             silence: None,
-            scratch: ServerContext::default(),
         }
     }
 
@@ -162,7 +156,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         Ok(frame.freeze())
     }
 
-    async fn receive(&mut self) -> io::Result<Received> {
+    async fn receive(&mut self) -> io::Result<Raw> {
         self.need(2).await?;
         if let Some(protocol) = detect(&self.buffer, 0) {
             return self.unframed(protocol).await;
@@ -174,17 +168,17 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         }
         match detect(&self.buffer, LENGTH_BYTES) {
             Some(protocol) => self.framed(length, protocol).await,
-            None => Ok(Received::broken(
+            None => Ok(Raw::broken(
                 "not a Thrift message: neither TTHeader nor Framed nor Buffered, or an old Binary without version",
             )),
         }
     }
 
-    async fn framed(&mut self, length: usize, protocol: WireProtocol) -> io::Result<Received> {
-        let mut received = Received {
+    async fn framed(&mut self, length: usize, protocol: WireProtocol) -> io::Result<Raw> {
+        let mut received = Raw {
             framed: true,
             protocol: Some(protocol),
-            ..Received::default()
+            ..Raw::default()
         };
         if length > self.limits.frame_bytes_max {
             received.fault = Some(self.too_large(length));
@@ -196,10 +190,10 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         Ok(received)
     }
 
-    async fn tt_header(&mut self, length: usize) -> io::Result<Received> {
-        let mut received = Received {
+    async fn tt_header(&mut self, length: usize) -> io::Result<Raw> {
+        let mut received = Raw {
             tt_header: true,
-            ..Received::default()
+            ..Raw::default()
         };
         let limits = &self.limits;
         if length > limits.frame_bytes_max + limits.header_bytes_max {
@@ -224,7 +218,7 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
     }
 
     /// The payload of a TTHeader: a message, or a frame with a message.
-    fn payload(&self, received: &mut Received) {
+    fn payload(&self, received: &mut Raw) {
         let bytes = received.payload.len();
         if bytes > self.limits.frame_bytes_max {
             received.fault = Some(self.too_large(bytes));
@@ -248,15 +242,15 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
     }
 
     /// Inspects a whole message.
-    fn inspect(&self, received: &mut Received, protocol: WireProtocol) {
+    fn inspect(&self, received: &mut Raw, protocol: WireProtocol) {
         let mut inspector = self.inspector(protocol);
         let result = inspector.advance(&received.payload, true);
         received.conclude(&inspector, result.err());
     }
 
     /// A message without a frame ends where the walk over it ends.
-    async fn unframed(&mut self, protocol: WireProtocol) -> io::Result<Received> {
-        let mut received = Received::default();
+    async fn unframed(&mut self, protocol: WireProtocol) -> io::Result<Raw> {
+        let mut received = Raw::default();
         let mut inspector = self.inspector(protocol);
         loop {
             match inspector.advance(&self.buffer, false) {
@@ -303,95 +297,33 @@ impl<R: AsyncRead + Unpin + Send + Sync + 'static> CheckedDecoder<R> {
         }
     }
 
-    /// Leaves what was found in the context and decodes the message, or leaves the refusal there.
-    fn conclude<M, C>(
-        &self,
-        cx: &mut C,
-        received: Received,
-    ) -> Result<ThriftMessage<M>, ThriftException>
-    where
-        M: Send + EntryMessage,
-        C: ThriftContext,
-    {
-        let mut identifier = received
-            .identifier
-            .unwrap_or_else(|| TMessageIdentifier::new(FastStr::empty(), TMessageType::Call, 0));
-        cx.handle_decoded_msg_ident(&identifier);
-        let protocol = received.protocol.unwrap_or(WireProtocol::Binary);
-        let extensions = cx.extensions_mut();
-        match protocol {
-            WireProtocol::Binary => extensions.insert(ProtocolBinary),
-            WireProtocol::Compact => extensions.insert(ProtocolApacheCompact),
-        };
-        if received.tt_header {
-            extensions.insert(HasTTHeader);
-        }
-        if received.framed {
-            extensions.insert(HasFramed);
-        }
-        if let Some(protocol_id) = received.protocol_id {
-            extensions.insert(protocol_id);
-        }
-        extensions.insert(received.headers);
-        if let Some(fault) = received.header_fault {
-            extensions.insert(HeaderFault(fault));
-        }
-        let broken = matches!(received.fault, Some(Fault::Framing(_)));
-        let refused = received.fault.is_some();
-        if let Some(fault) = received.fault {
-            extensions.insert(Refusal(fault));
-        }
-        if broken {
-            cx.set_conn_reset_by_ttheader(true);
-        }
-        let mut input = CheckedInput::new(received.payload, protocol);
-        if refused {
-            // The nameless message is the one that the service answers with the refusal.
-            identifier.name = FastStr::empty();
-        } else {
-            pilota::thrift::TInputProtocol::read_message_begin(&mut input)?;
-        }
-        let message = M::decode(&mut input, &identifier)?;
-        Ok(ThriftMessage::mk_server_resp(&self.scratch, Ok(message)))
-    }
-}
-
-impl<R: AsyncRead + Unpin + Send + Sync + 'static> Decoder for CheckedDecoder<R> {
-    async fn decode<M: Send + EntryMessage, C: ThriftContext>(
-        &mut self,
-        cx: &mut C,
-    ) -> Result<Option<ThriftMessage<M>>, ThriftException> {
+    /// Reads the next call; one that is refused is a call as well. `None` is the end of the connection.
+    ///
+    /// Errors: the connection broke within a message.
+    pub async fn next(&mut self) -> Result<Option<Received>, ThriftException> {
         self.release();
-        if self.buffer.is_empty() {
-            match self.wait().await {
-                Ok(true) => {}
-                // A client that leaves, and one that is silent for too long, both end quietly.
-                Ok(false) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
+        if self.buffer.is_empty() && !self.wait().await? {
+            // A client that leaves, and one that is silent for too long, both end quietly.
+            return Ok(None);
         }
         let frame_timeout = self.limits.frame_timeout;
-        let received = {
-            let mut receive = pin!(self.receive());
-            // Most frames are there whole by now, and need no timer.
-            match futures::poll!(&mut receive) {
-                Poll::Ready(received) => Ok(received),
-                Poll::Pending => timeout(frame_timeout, receive).await,
-            }
+        let raw = {
+            let receive = pin!(self.receive());
+            // Most frames are there whole by now.
+            soon(frame_timeout, receive).await
         };
-        let received = match received {
-            Ok(Ok(received)) => received,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => {
+        let raw = match raw {
+            Some(raw) => raw?,
+            None => {
                 let most = frame_timeout.as_millis();
-                Received::broken(&format!("the frame took longer than {most} ms"))
+                Raw::broken(&format!("the frame took longer than {most} ms"))
             }
         };
-        self.conclude(cx, received).map(Some)
+        raw.decode().map(Some)
     }
 }
 
-impl Received {
+impl Raw {
     fn broken(message: &str) -> Self {
         Self {
             fault: Some(Fault::framing(message)),
@@ -403,6 +335,42 @@ impl Received {
         self.protocol = Some(inspector.protocol());
         self.identifier = inspector.identifier().cloned();
         self.fault = broken.or_else(|| inspector.fault().cloned());
+    }
+
+    /// Decodes what was inspected.
+    fn decode(self) -> Result<Received, ThriftException> {
+        let identifier = self
+            .identifier
+            .unwrap_or_else(|| TMessageIdentifier::new(FastStr::empty(), TMessageType::Call, 0));
+        let protocol = self.protocol.unwrap_or(WireProtocol::Binary);
+        let way = Way {
+            tt_header: self
+                .tt_header
+                .then(|| self.protocol_id.unwrap_or(ProtocolId::Binary)),
+            framed: self.framed,
+            protocol,
+            method: identifier.name.clone(),
+            sequence: identifier.sequence_number,
+            is_oneway: identifier.message_type == TMessageType::OneWay,
+            closes: matches!(self.fault, Some(Fault::Framing(_))),
+        };
+        let request = match self.fault {
+            Some(fault) => Err(fault),
+            None => {
+                let mut input = CheckedInput::new(self.payload, protocol);
+                input.read_message_begin()?;
+                let request = CouponServiceRequestRecv::decode(&mut input, &identifier)?;
+                Ok(Box::new(request))
+            }
+        };
+        let call = Call {
+            method: identifier.name,
+            peer: None,
+            headers: self.headers,
+            header_fault: self.header_fault,
+            request,
+        };
+        Ok(Received { call, way })
     }
 }
 

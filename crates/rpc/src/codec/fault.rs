@@ -26,8 +26,3 @@ impl Fault {
         Self::Framing(message.into())
     }
 }
-
-/// A message that was refused before it was decoded, as the decoder leaves it to the service in the extensions of the
-/// call's context.
-#[derive(Clone, Debug)]
-pub struct Refusal(pub Fault);

@@ -1,10 +1,12 @@
-//! TTHeader, read within its bounds: <https://www.cloudwego.io/docs/kitex/reference/transport_protocol_ttheader/>.
+//! TTHeader, read within its bounds and written: <https://www.cloudwego.io/docs/kitex/reference/transport_protocol_ttheader/>.
 //!
 //! After the four bytes of the length: magic (2), flags (2), sequence number (4), size of the header in units of four
 //! bytes (2), then the header itself: protocol id (1), transforms (1 + n), blocks of key-value pairs, padding.
 
 use std::collections::BTreeMap;
 
+use bytes::{BufMut as _, BytesMut};
+use pilota::thrift::TMessageType;
 use plinth_core::{Error, SecretString};
 use volo_thrift::codec::default::ttheader::{IntMetaKey, ProtocolId};
 
@@ -12,8 +14,12 @@ use super::fault::Fault;
 
 /// The magic number of a TTHeader, behind its length.
 pub(crate) const TTHEADER_MAGIC: [u8; 2] = [0x10, 0x00];
+/// Bytes of the length itself.
+const LENGTH_BYTES: usize = 4;
 /// Bytes between the length and the header proper.
 const FIXED_BYTES: usize = 10;
+/// The size of the header counts these.
+const UNIT_BYTES: usize = 4;
 /// Flag of a streaming frame (TTHeader Streaming); Plinth's methods are unary.
 const FLAG_STREAMING: u16 = 0x0002;
 
@@ -104,7 +110,7 @@ pub(crate) struct Header {
 /// How many bytes the header takes, counted from behind the length; `None` while they are not there.
 pub(crate) fn header_bytes(behind_length: &[u8]) -> Option<usize> {
     let size: [u8; 2] = behind_length.get(8..FIXED_BYTES)?.try_into().ok()?;
-    Some(FIXED_BYTES + 4 * usize::from(u16::from_be_bytes(size)))
+    Some(FIXED_BYTES + UNIT_BYTES * usize::from(u16::from_be_bytes(size)))
 }
 
 /// Reads the header of a frame whose length is `frame` bytes.
@@ -191,6 +197,51 @@ fn call_headers(text: &Pairs<'_, &str>, numbered: &Pairs<'_, u16>) -> (CallHeade
     (headers, fault)
 }
 
+/// What the header of an answer says.
+pub(crate) struct Said {
+    pub(crate) protocol: ProtocolId,
+    pub(crate) sequence: i32,
+    pub(crate) kind: TMessageType,
+    /// The connection closes behind the answer.
+    pub(crate) closes: bool,
+}
+
+/// The block that says so: one pair of texts.
+const CLOSES: &[u8] = b"\x01\x00\x01\x00\x05crrst\x00\x011";
+/// The block of the kind of message, without the byte of the kind: one numbered pair.
+const KIND: &[u8] = &[BLOCK_NUMBERED, 0, 1, 0, IntMetaKey::MsgType as u8, 0, 1];
+
+/// Bytes of the header of an answer, its length included.
+pub(crate) const fn said_bytes(closes: bool) -> usize {
+    LENGTH_BYTES + FIXED_BYTES + said_units(closes) * UNIT_BYTES
+}
+
+const fn said_units(closes: bool) -> usize {
+    let closing = if closes { CLOSES.len() } else { 0 };
+    (2 + closing + KIND.len() + 1).div_ceil(UNIT_BYTES)
+}
+
+impl Said {
+    /// Writes the header of an answer whose payload has so many bytes.
+    pub(crate) fn write(&self, bytes: &mut BytesMut, payload: usize) {
+        let from = bytes.len();
+        let units = said_units(self.closes);
+        let length = FIXED_BYTES + units * UNIT_BYTES + payload;
+        bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        bytes.put_slice(&TTHEADER_MAGIC);
+        bytes.put_u16(0);
+        bytes.put_i32(self.sequence);
+        bytes.put_u16(u16::try_from(units).unwrap_or(u16::MAX));
+        bytes.put_slice(&[self.protocol as u8, 0]);
+        if self.closes {
+            bytes.put_slice(CLOSES);
+        }
+        bytes.put_slice(KIND);
+        bytes.put_u8(self.kind.into());
+        bytes.resize(from + said_bytes(self.closes), BLOCK_PADDING);
+    }
+}
+
 fn short() -> Fault {
     Fault::framing("a TTHeader that ends before its size")
 }
@@ -222,5 +273,41 @@ impl<'a> Rest<'a> {
     fn text(&mut self) -> Result<&'a str, Fault> {
         std::str::from_utf8(self.bytes()?)
             .map_err(|_| Fault::framing("a TTHeader that is not UTF-8"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_written_is_as_long_as_it_says_and_is_read() {
+        for (closes, bytes) in [(false, 26), (true, 38)] {
+            let said = Said {
+                protocol: ProtocolId::Compact,
+                sequence: -7,
+                kind: TMessageType::Reply,
+                closes,
+            };
+            let mut written = BytesMut::new();
+            said.write(&mut written, 5);
+            assert_eq!((written.len(), said_bytes(closes)), (bytes, bytes));
+            written.extend_from_slice(b"12345");
+            let length = u32::from_be_bytes(*written.first_chunk().expect("a length"));
+            assert_eq!(usize::try_from(length), Ok(written.len() - LENGTH_BYTES));
+            let behind = written.get(LENGTH_BYTES..).expect("more");
+            let header = parse(behind, bytes).expect("a sound header");
+            assert_eq!(behind.get(header.payload_at..), Some(&b"12345"[..]));
+            assert!(matches!(header.protocol, ProtocolId::Compact));
+            assert!(header.fault.is_none());
+            let mut rest = Rest(
+                behind
+                    .get(FIXED_BYTES + 2..header.payload_at)
+                    .expect("blocks"),
+            );
+            let (text, numbered) = blocks(&mut rest).expect("sound blocks");
+            assert_eq!(text.get("crrst").copied(), closes.then_some("1"));
+            assert_eq!(numbered.get(&(IntMetaKey::MsgType as u16)), Some(&"\x02"));
+        }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod fault;
 pub(crate) mod header;
 mod input;
 mod inspect;
+mod message;
 mod output;
 mod receiving;
 mod wire;
@@ -26,15 +27,14 @@ mod wire;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use volo_thrift::codec::MakeCodec;
 
 pub use self::decoder::CheckedDecoder;
-pub(crate) use self::decoder::HeaderFault;
 pub use self::encoder::CheckedEncoder;
-pub use self::fault::{Fault, Refusal};
+pub use self::fault::Fault;
 pub use self::header::CallHeaders;
 pub use self::input::CheckedInput;
 pub use self::inspect::{Inspection, Inspector};
+pub use self::message::{Received, Way};
 pub use self::output::CompactOutput;
 pub use self::receiving::ReceivingBudget;
 pub use self::wire::WireProtocol;
@@ -94,17 +94,13 @@ impl CheckedThriftCodec {
     pub const fn new(limits: CodecLimits) -> Self {
         Self { limits }
     }
-}
 
-impl<R, W> MakeCodec<R, W> for CheckedThriftCodec
-where
-    R: AsyncRead + Unpin + Send + Sync + 'static,
-    W: AsyncWrite + Unpin + Send + Sync + 'static,
-{
-    type Encoder = CheckedEncoder<W>;
-    type Decoder = CheckedDecoder<R>;
-
-    fn make_codec(&self, reader: R, writer: W) -> (Self::Encoder, Self::Decoder) {
+    /// The two halves of a connection's codec.
+    pub fn halves<R, W>(&self, reader: R, writer: W) -> (CheckedEncoder<W>, CheckedDecoder<R>)
+    where
+        R: AsyncRead + Unpin + Send + Sync + 'static,
+        W: AsyncWrite + Unpin + Send + Sync + 'static,
+    {
         (
             CheckedEncoder::new(writer, &self.limits),
             CheckedDecoder::new(reader, self.limits.clone()),

@@ -1,4 +1,4 @@
-//! Writes messages: Volo's own message encoder is private to it, and pilota's Compact writes doubles the wrong way round.
+//! Writes answers. pilota's Compact writes doubles the wrong way round.
 
 use bytes::Bytes;
 use faststr::FastStr;
@@ -9,84 +9,56 @@ use pilota::thrift::{
     Message, TLengthProtocol, TListIdentifier, TMapIdentifier, TMessageIdentifier, TOutputProtocol,
     TSetIdentifier, TStructIdentifier, TType, ThriftException,
 };
-use volo_thrift::codec::default::ZeroCopyEncoder;
-use volo_thrift::context::ThriftContext;
-use volo_thrift::{EntryMessage, ProtocolApacheCompact, ThriftMessage};
+use volo_thrift::EntryMessage as _;
 
-/// Writes a message in the protocol that its request came in.
-pub(crate) struct MessageEncoder;
+use super::message::Way;
+use super::wire::WireProtocol;
+use crate::incoming::Answered;
 
-impl ZeroCopyEncoder for MessageEncoder {
-    fn encode<M: Send + EntryMessage, C: ThriftContext>(
-        &mut self,
-        cx: &mut C,
-        bytes: &mut LinkedBytes,
-        message: ThriftMessage<M>,
-    ) -> Result<(), ThriftException> {
-        let identifier = identifier(cx, &message);
-        if is_compact(cx) {
-            let output = TCompactOutputProtocol::new(bytes, true);
-            write(&mut CompactOutput(output), &identifier, &message)
-        } else {
-            write(
-                &mut TBinaryProtocol::new(bytes, true),
-                &identifier,
-                &message,
-            )
-        }
-    }
-
-    /// What the message takes, and what of it must be copied.
-    fn size<M: Send + EntryMessage, C: ThriftContext>(
-        &mut self,
-        cx: &mut C,
-        message: &ThriftMessage<M>,
-    ) -> Result<(usize, usize), ThriftException> {
-        let identifier = identifier(cx, message);
-        if is_compact(cx) {
-            let mut output = TCompactOutputProtocol::new((), true);
-            let size = size(&mut output, &identifier, message);
-            Ok((size, size.saturating_sub(output.zero_copy_len())))
-        } else {
-            let mut output = TBinaryProtocol::new((), true);
-            let size = size(&mut output, &identifier, message);
-            Ok((size, size.saturating_sub(output.zero_copy_len())))
-        }
-    }
-}
-
-fn is_compact<C: ThriftContext>(cx: &C) -> bool {
-    cx.extensions().contains::<ProtocolApacheCompact>()
-}
-
-fn identifier<M, C: ThriftContext>(cx: &C, message: &ThriftMessage<M>) -> TMessageIdentifier {
-    let method = cx.rpc_info().method().clone();
-    TMessageIdentifier::new(method, message.meta.msg_type, cx.seq_id())
-}
-
-fn write<M: EntryMessage, P: TOutputProtocol>(
-    output: &mut P,
-    identifier: &TMessageIdentifier,
-    message: &ThriftMessage<M>,
+/// Writes an answer in the protocol that its call came in.
+pub(crate) fn write(
+    way: &Way,
+    bytes: &mut LinkedBytes,
+    answer: &Answered,
 ) -> Result<(), ThriftException> {
-    output.write_message_begin(identifier)?;
-    match &message.data {
-        Ok(message) => message.encode(output)?,
+    match way.protocol {
+        WireProtocol::Binary => write_to(&mut TBinaryProtocol::new(bytes, true), way, answer),
+        WireProtocol::Compact => {
+            let output = TCompactOutputProtocol::new(bytes, true);
+            write_to(&mut CompactOutput(output), way, answer)
+        }
+    }
+}
+
+/// What an answer takes, and what of it must be copied; in bytes.
+pub(crate) fn size(way: &Way, answer: &Answered) -> (usize, usize) {
+    match way.protocol {
+        WireProtocol::Binary => size_of(&mut TBinaryProtocol::new((), true), way, answer),
+        WireProtocol::Compact => size_of(&mut TCompactOutputProtocol::new((), true), way, answer),
+    }
+}
+
+fn write_to<P: TOutputProtocol>(
+    output: &mut P,
+    way: &Way,
+    answer: &Answered,
+) -> Result<(), ThriftException> {
+    output.write_message_begin(&way.identifier(answer))?;
+    match answer {
+        Ok(answer) => answer.encode(output)?,
         Err(exception) => exception.encode(output)?,
     }
     output.write_message_end()
 }
 
-fn size<M: EntryMessage, P: TLengthProtocol>(
-    output: &mut P,
-    identifier: &TMessageIdentifier,
-    message: &ThriftMessage<M>,
-) -> usize {
-    let body = match &message.data {
-        Ok(message) => message.size(output),
+fn size_of<P: TLengthProtocol>(output: &mut P, way: &Way, answer: &Answered) -> (usize, usize) {
+    let identifier = way.identifier(answer);
+    let body = match answer {
+        Ok(answer) => answer.size(output),
         Err(exception) => exception.size(output),
     };
-    output.message_begin_len(identifier) + body + output.message_end_len()
+    let size = output.message_begin_len(&identifier) + body + output.message_end_len();
+    (size, size.saturating_sub(output.zero_copy_len()))
 }
 
 /// Compact as Apache Thrift writes it: pilota 0.13 writes doubles with the highest byte first, although the protocol,

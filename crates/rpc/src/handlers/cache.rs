@@ -1,9 +1,10 @@
 //! The `cache` block.
 
+use faststr::FastStr;
 use plinth_cache::ItemResults;
 use plinth_cache::model::{
-    Atomicity, Expiry, ExpiryFields, ItemFields, ItemRead, Key, Namespace, PutFields, Read,
-    ReadFields, degraded, delete_item, each_item, parse_keys,
+    Atomicity, CONTENT_TYPE_DEFAULT, ContentType, Expiry, ExpiryFields, ItemFields, ItemRead, Key,
+    Namespace, PutFields, Read, ReadFields, degraded, delete_item, each_item, parse_keys,
 };
 use plinth_core::{Fence, Resource, Result};
 use plinth_gate::catalogue::ops;
@@ -94,7 +95,7 @@ pub(crate) async fn get(
         .call(session, &ops::CACHE_GET, target, call)
         .await?;
     let degraded = degraded(&reply);
-    let item = item(faststr::FastStr::empty(), reply.answer);
+    let item = item(FastStr::empty(), reply.answer);
     Ok(CacheGetResponse {
         found: item.found,
         value: item.value,
@@ -171,12 +172,12 @@ pub(crate) async fn batch_get(
     request: CacheBatchGetRequest,
 ) -> Result<CacheBatchGetResponse> {
     let target = target(&request.namespace_name);
-    let keys = request.keys.clone();
+    let asked = &request;
     let call = |context| async move {
-        let namespace = Namespace::parse(&request.namespace_name)?;
-        let keys = parse_keys(&request.keys)?;
+        let namespace = Namespace::parse(&asked.namespace_name)?;
+        let keys = parse_keys(&asked.keys)?;
         let cache = &services.cache;
-        match request.load {
+        match asked.load {
             Some(false) => cache.batch_get_stored(&context, namespace, &keys).await,
             Some(true) | None => cache.batch_get(&context, namespace, &keys).await,
         }
@@ -186,7 +187,7 @@ pub(crate) async fn batch_get(
         .call(session, &ops::CACHE_BATCH_GET, target, call)
         .await?;
     let degraded = degraded(&reply);
-    let items = keys.into_iter().zip(reply.answer);
+    let items = request.keys.into_iter().zip(reply.answer);
     Ok(CacheBatchGetResponse {
         items: items.map(|(key, read)| item_read(key, read)).collect(),
         degraded,
@@ -300,17 +301,17 @@ fn put_fields(item: CacheSetItem) -> PutFields {
     }
 }
 
-fn item(key: faststr::FastStr, read: Read) -> CacheItem {
+fn item(key: FastStr, read: Read) -> CacheItem {
     let fields = ReadFields::from(read);
     let tags = |tags: Vec<String>| tags.into_iter().map(Into::into).collect();
     CacheItem {
         key,
         found: fields.found,
         value: fields.value,
-        content_type: fields.content_type.map(Into::into),
+        content_type: fields.content_type.as_ref().map(content_type),
         version: fields.version,
         ttl_ms: fields.ttl_ms,
-        freshness: fields.freshness.map(Into::into),
+        freshness: fields.freshness.map(FastStr::from_static_str),
         age_ms: fields.age_ms,
         flags: fields.flags,
         tags: fields.tags.map(tags),
@@ -320,7 +321,16 @@ fn item(key: faststr::FastStr, read: Read) -> CacheItem {
     }
 }
 
-fn item_read(key: faststr::FastStr, answer: ItemRead) -> CacheItem {
+/// The text of a media type; the usual one is not copied.
+fn content_type(content_type: &ContentType) -> FastStr {
+    if content_type.is_default() {
+        FastStr::from_static_str(CONTENT_TYPE_DEFAULT)
+    } else {
+        FastStr::new(content_type.as_str())
+    }
+}
+
+fn item_read(key: FastStr, answer: ItemRead) -> CacheItem {
     let (code, message) = answer.failure_fields();
     CacheItem {
         code: code.map(i32::from),

@@ -1,38 +1,33 @@
 //! The accept loop of the Thrift edge.
 //!
 //! Volo's own server has no TLS, no connection limit and no idle time-out, installs signal handlers and ends when an
-//! accept fails. So connections are accepted here and each is driven by Volo's public `pingpong::serve` over the checked
-//! codec. Calls of one connection are answered one after the other, in their order: a multiplexed Kitex client, which
-//! matches replies by sequence number, is served as well.
+//! accept fails; its loop over the calls of a connection keeps times, spans and a context for each that nobody here reads.
+//! So connections are accepted and served here, over the checked codec. Calls of one connection are answered one after the
+//! other, in their order: a multiplexed Kitex client, which matches replies by sequence number, is served as well.
 
-mod attended;
 mod stream;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use pilota::thrift::ThriftException;
 use plinth_core::{Error, Result};
 use plinth_security::tls::ServerTls;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use volo::net::Address;
-use volo::service::Service;
-use volo_thrift::ServerError;
-use volo_thrift::codec::MakeCodec;
-use volo_thrift::context::ServerContext;
-use volo_thrift::tracing::DefaultProvider;
-use volo_thrift::transport::pingpong;
 
-use self::attended::Attended;
 use self::stream::Connection;
-use crate::codec::{CheckedThriftCodec, CodecLimits};
-use crate::incoming::{Incoming, Outgoing};
+use crate::codec::{CheckedEncoder, CheckedThriftCodec, CodecLimits, Received};
+use crate::incoming::Answers;
 use crate::settings::RpcSettings;
 
 /// How long the loop rests after an accept failed: what fails is mostly a lack of file descriptors, which needs a
@@ -46,57 +41,81 @@ struct Edge<S> {
     tls: Option<Arc<ServerTls>>,
     handshake_timeout: Duration,
     /// The drain began: answer what is in flight, then close.
-    drain: CancellationToken,
-    /// The drain is over: close at once.
-    abort: CancellationToken,
+    drain: Drain,
+}
+
+/// The beginning of the drain, as connections look at it: millions of times before it comes.
+#[derive(Default)]
+struct Drain {
+    /// Set before the token wakes anybody.
+    begun: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Drain {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Completes when the drain begins. To be awaited by one task, which asks the token, and takes its lock, once and not at
+    /// every turn.
+    async fn wait(&self) {
+        let mut cancelled = pin!(self.token.cancelled());
+        let mut is_registered = false;
+        poll_fn(move |context| {
+            if is_registered && !self.has_begun() {
+                return Poll::Pending;
+            }
+            is_registered = true;
+            cancelled.as_mut().poll(context)
+        })
+        .await;
+    }
 }
 
 /// Accepts and serves connections until `shutdown`, then drains. Returns when every connection has ended.
 ///
 /// Errors: 1001 naming the setting or TLS file that cannot be used. Nothing that a client does ends the loop.
-pub async fn serve_service<S>(
+pub async fn serve_answers<S: Answers>(
     listener: TcpListener,
     service: S,
     settings: &RpcSettings,
     shutdown: CancellationToken,
-) -> Result<()>
-where
-    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
-    S::Error: Into<ServerError> + Send,
-{
+) -> Result<()> {
     settings.validate()?;
     let tls = server_tls(settings).await?;
-    let abort = CancellationToken::new();
     let edge = Arc::new(Edge {
         service,
         codec: CheckedThriftCodec::new(CodecLimits::new(settings)),
         tls,
         handshake_timeout: settings.handshake_timeout(),
-        drain: shutdown.clone(),
-        abort: abort.clone(),
+        drain: Drain::default(),
     });
     let permits = Arc::new(Semaphore::new(
         settings.connections_max.min(Semaphore::MAX_PERMITS),
     ));
-    let connections = TaskTracker::new();
+    let mut connections = JoinSet::new();
     if let Some(tls) = &edge.tls {
         connections.spawn(Arc::clone(tls).watch(shutdown.clone()));
     }
     while let Some((stream, peer, permit)) = next(&listener, &permits, &shutdown).await {
         connections.spawn(connection(Arc::clone(&edge), stream, peer, permit));
+        while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    connections.close();
-    if timeout(settings.drain_timeout(), connections.wait())
-        .await
-        .is_err()
-    {
+    edge.drain.begin();
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(settings.drain_timeout(), all_ended).await.is_err() {
         tracing::warn!(
             rpc.connections = connections.len(),
             "connections did not end within the drain; closing them"
         );
-        abort.cancel();
-        connections.wait().await;
+        connections.shutdown().await;
     }
     Ok(())
 }
@@ -128,29 +147,19 @@ async fn next(
     }
 }
 
-async fn connection<S>(
+async fn connection<S: Answers>(
     edge: Arc<Edge<S>>,
     stream: TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
-) where
-    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
-    S::Error: Into<ServerError> + Send,
-{
-    let abort = edge.abort.clone();
-    let work = async {
-        // Without it small replies wait for the client's delayed acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, %peer, "the connection broke before it was served");
-            return;
-        }
-        if let Some(stream) = open(&edge, stream, peer).await {
-            serve_calls(&edge, stream, peer).await;
-        }
-    };
-    tokio::select! {
-        () = work => {}
-        () = abort.cancelled() => {}
+) {
+    // Without it small replies wait for the client's delayed acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "the connection broke before it was served");
+        return;
+    }
+    if let Some(stream) = open(&edge, stream, peer).await {
+        serve_calls(&edge, stream, peer).await;
     }
     drop(permit);
 }
@@ -173,39 +182,61 @@ async fn open<S>(edge: &Edge<S>, stream: TcpStream, peer: SocketAddr) -> Option<
     }
 }
 
-async fn serve_calls<S>(edge: &Edge<S>, connection: Connection, peer: SocketAddr)
-where
-    S: Service<ServerContext, Incoming, Response = Outgoing> + Send + Sync + 'static,
-    S::Error: Into<ServerError> + Send,
-{
-    let (encoder, decoder) = edge
-        .codec
-        .make_codec(connection.clone(), connection.clone());
-    let service = Attended {
-        service: &edge.service,
-        connection,
-    };
-    let (notify, closing) = (Notify::new(), Arc::new(AtomicBool::new(false)));
-    let calls = pingpong::serve(
-        encoder,
-        decoder,
-        notify.notified(),
-        Arc::clone(&closing),
-        &service,
-        Arc::from([]),
-        Some(Address::from(peer)),
-        DefaultProvider,
-    );
-    let drain = async {
-        edge.drain.cancelled().await;
-        closing.store(true, Ordering::Relaxed);
-        notify.notify_one();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = calls => {}
-        () = drain => {}
+async fn serve_calls<S: Answers>(edge: &Edge<S>, connection: Connection, peer: SocketAddr) {
+    let (mut encoder, mut decoder) = edge.codec.halves(connection.clone(), connection.clone());
+    let mut drain = pin!(edge.drain.wait());
+    loop {
+        let received = tokio::select! {
+            biased;
+            received = decoder.next() => received,
+            () = &mut drain => return,
+        };
+        let served = match received {
+            Ok(Some(received)) => serve_call(edge, &connection, peer, &mut encoder, received).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        match served {
+            Ok(After::GoOn) => {}
+            Ok(After::Close) => return,
+            Err(error) => {
+                tracing::debug!(%error, %peer, "the connection broke");
+                return;
+            }
+        }
     }
+}
+
+/// What becomes of a connection behind an answer.
+enum After {
+    GoOn,
+    Close,
+}
+
+async fn serve_call<S: Answers>(
+    edge: &Edge<S>,
+    connection: &Connection,
+    peer: SocketAddr,
+    encoder: &mut CheckedEncoder<Connection>,
+    received: Received,
+) -> std::result::Result<After, ThriftException> {
+    let Received { mut call, mut way } = received;
+    call.peer = Some(peer.ip());
+    // A call whose client has gone is dropped where it waits: a message that came in for it stays for others.
+    let answer = tokio::select! {
+        biased;
+        answer = edge.service.answer(call) => answer,
+        () = connection.left() => return Ok(After::Close),
+    };
+    way.closes |= edge.drain.has_begun();
+    if !way.is_oneway {
+        encoder.send(&way, answer).await?;
+    }
+    Ok(if way.closes {
+        After::Close
+    } else {
+        After::GoOn
+    })
 }
 
 async fn server_tls(settings: &RpcSettings) -> Result<Option<Arc<ServerTls>>> {

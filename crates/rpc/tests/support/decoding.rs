@@ -5,14 +5,9 @@ use std::io::Cursor;
 use faststr::FastStr;
 use pilota::thrift::ThriftException;
 use plinth_idl::coupon::CouponServiceRequestRecv;
-use plinth_rpc::codec::{
-    CallHeaders, CheckedDecoder, CheckedThriftCodec, CodecLimits, Fault, Refusal,
-};
-use plinth_rpc::{Incoming, RpcSettings};
+use plinth_rpc::RpcSettings;
+use plinth_rpc::codec::{CallHeaders, CheckedDecoder, CheckedThriftCodec, CodecLimits, Fault};
 use tokio::io::AsyncRead;
-use volo::context::Context;
-use volo_thrift::codec::{Decoder, MakeCodec};
-use volo_thrift::context::ServerContext;
 
 /// What became of one message.
 #[derive(Debug)]
@@ -69,7 +64,7 @@ where
     R: AsyncRead + Unpin + Send + Sync + 'static,
 {
     let codec = CheckedThriftCodec::new(limits);
-    let (_encoder, decoder) = MakeCodec::<R, _>::make_codec(&codec, reader, tokio::io::sink());
+    let (_encoder, decoder) = codec.halves(reader, tokio::io::sink());
     decoder
 }
 
@@ -78,30 +73,23 @@ pub(crate) async fn next<R>(decoder: &mut CheckedDecoder<R>) -> (Outcome, CallHe
 where
     R: AsyncRead + Unpin + Send + Sync + 'static,
 {
-    let mut context = ServerContext::default();
-    let message = decoder.decode::<Incoming, _>(&mut context).await;
-    let headers = context
-        .extensions_mut()
-        .remove::<CallHeaders>()
-        .unwrap_or_default();
-    let outcome = match message.map(|message| message.map(|message| message.data)) {
-        Ok(Some(Ok(Incoming::Call(call)))) => Outcome::Call(call),
-        Ok(Some(Ok(Incoming::Refused))) => {
-            let refusal = context.extensions_mut().remove::<Refusal>();
-            match refusal.expect("a refusal says why").0 {
-                Fault::Framing(message) => Outcome::Broken(message),
-                fault => Outcome::Refused {
-                    method: context.rpc_info.method().clone(),
-                    fault,
-                },
-            }
+    let call = match decoder.next().await {
+        Ok(Some(received)) => received.call,
+        Ok(None) | Err(ThriftException::Transport(_)) => {
+            return (Outcome::End, CallHeaders::default());
         }
-        Ok(Some(Err(exception))) => panic!("a decoder makes no exceptions: {exception:?}"),
-        Ok(None) | Err(ThriftException::Transport(_)) => Outcome::End,
         // What was inspected decodes.
         Err(error) => panic!("an inspected message did not decode: {error:?}"),
     };
-    (outcome, headers)
+    let outcome = match call.request {
+        Ok(request) => Outcome::Call(request),
+        Err(Fault::Framing(message)) => Outcome::Broken(message),
+        Err(fault) => Outcome::Refused {
+            method: call.method,
+            fault,
+        },
+    };
+    (outcome, call.headers)
 }
 
 /// Decodes everything that a connection brings, up to its end.

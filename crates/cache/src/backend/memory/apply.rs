@@ -9,7 +9,6 @@ use super::entry::Entry;
 use super::namespaces::{Growth, NamespaceState};
 use super::plan::{Plan, Site, Step, Telling};
 use super::{MemoryCache, Room, Rooms};
-use crate::backend::Looking;
 use crate::error::{CacheError, Refusal};
 use crate::model::{Atomicity, Change, Changed, Guard, Read, Space, Stored, TTL_MS_MAX};
 
@@ -247,7 +246,7 @@ impl MemoryCache {
             Telling::Stored => Changed::Stored(stored),
             Telling::Number(number) => Changed::Counted { number, stored },
             Telling::Length(length) => Changed::Appended { length, stored },
-            Telling::Value => Changed::Touched(entry.read(now, Looking::Peeking)),
+            Telling::Value => Changed::Touched(entry.seen(now)),
         }
     }
 

@@ -175,7 +175,11 @@ impl Entry {
 
     /// The value; `None` where it is a negative entry.
     pub(super) fn value(&self) -> Option<Value> {
-        self.packed().value(self.large())
+        self.value_by(Bytes::copy_from_slice)
+    }
+
+    fn value_by(&self, copy: impl FnOnce(&[u8]) -> Bytes) -> Option<Value> {
+        self.packed().value(self.large(), copy)
     }
 
     /// The bytes of the value, encoded as [`Entry::encoding`] says; empty for a negative entry.
@@ -220,21 +224,30 @@ impl Entry {
         self.expires_ms().is_some_and(|at| at <= now)
     }
 
-    /// Reads a live entry; a sliding end moves where it is read.
-    pub(super) fn read(&mut self, now: u64, looking: Looking) -> Read {
+    /// Reads a live entry; a sliding end moves where it is read. A value that stands in the entry is handed to `copy`.
+    pub(super) fn read(
+        &mut self,
+        now: u64,
+        looking: Looking,
+        copy: impl FnOnce(&[u8]) -> Bytes,
+    ) -> Read {
         let sliding = self.rare().and_then(|rare| rare.sliding);
         if let (Some(sliding), Looking::Reading) = (sliding, looking) {
             let end = sliding_end(now, sliding.idle_ms, sliding.limit_ms);
             self.packed_mut().set_expires_ms(end);
         }
-        self.seen(now)
+        self.seen_by(now, copy)
     }
 
     /// What a reader sees of a live entry.
     pub(super) fn seen(&self, now: u64) -> Read {
+        self.seen_by(now, Bytes::copy_from_slice)
+    }
+
+    fn seen_by(&self, now: u64, copy: impl FnOnce(&[u8]) -> Bytes) -> Read {
         let left = |at: u64| at.saturating_sub(now);
         let ttl_ms = self.expires_ms().map(left);
-        let Some(value) = self.value() else {
+        let Some(value) = self.value_by(copy) else {
             return Read::KnownAbsent(KnownAbsent { ttl_ms });
         };
         let rare = self.rare();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::Rng as _;
 use tokio::sync::watch;
@@ -112,7 +113,14 @@ impl MemoryCache {
                 continue;
             }
             let now = self.clock.monotonic_ms();
-            let read = self.read_at(&mut room, &state, hash, key, now, Looking::Reading);
+            let read = self.read_at(
+                &mut room,
+                &state,
+                (hash, key),
+                now,
+                Looking::Reading,
+                Bytes::copy_from_slice,
+            );
             let lease = if when == LeaseWhen::Always || read.needs_filling() {
                 self.lease(&mut room, hash, state.id, key, now, lease)?
             } else {

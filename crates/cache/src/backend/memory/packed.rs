@@ -232,10 +232,15 @@ impl Packed {
         self.key_range().end
     }
 
-    /// The value, of which `large` are the bytes where they are kept elsewhere; `None` for a negative entry.
-    pub(super) fn value(&self, large: Option<&Bytes>) -> Option<Value> {
+    /// The value, of which `large` are the bytes where they are kept elsewhere; those that stand here are handed to `copy`.
+    /// `None` for a negative entry.
+    pub(super) fn value(
+        &self,
+        large: Option<&Bytes>,
+        copy: impl FnOnce(&[u8]) -> Bytes,
+    ) -> Option<Value> {
         (!self.is_negative()).then(|| Value {
-            bytes: large.map_or_else(|| Bytes::copy_from_slice(self.inline()), Bytes::clone),
+            bytes: large.map_or_else(|| copy(self.inline()), Bytes::clone),
             content_type: self.content_type(),
             flags: self.flags(),
             encoding: self.encoding(),
@@ -324,7 +329,7 @@ mod tests {
                 .map(|value| value.bytes.clone())
                 .filter(|bytes| bytes.len() > INLINE_BYTES_MAX);
             prop_assert_eq!(packed.inline().is_empty(), large.is_some() || value.as_ref().is_none_or(|value| value.bytes.is_empty()));
-            prop_assert_eq!(packed.value(large.as_ref()), value);
+            prop_assert_eq!(packed.value(large.as_ref(), Bytes::copy_from_slice), value);
             prop_assert_eq!(packed.rest_len() + packed.inline().len(), packed.0.len());
         }
     }

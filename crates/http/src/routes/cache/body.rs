@@ -426,7 +426,9 @@ pub(super) fn item(key: String, read: Read) -> CacheItem {
         key,
         found: fields.found,
         value_base64: fields.value.map(|bytes| BASE64.encode(bytes)),
-        content_type: fields.content_type,
+        content_type: fields
+            .content_type
+            .map(|content_type| content_type.as_str().to_owned()),
         version: fields.version.map(WideInt),
         ttl_ms: fields.ttl_ms,
         freshness: fields.freshness,
