@@ -126,12 +126,10 @@ impl TraceContext {
 /// Two lower-case digits for each byte. Every answer carries a trace, so this does without `fmt`.
 fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
-        text.extend(
-            [byte >> 4, byte & 0xf]
-                .map(u32::from)
-                .into_iter()
-                .flat_map(|digit| char::from_digit(digit, 16)),
-        );
+        for digit in [byte >> 4, byte & 0xf] {
+            let from = if digit < 10 { b'0' } else { b'a' - 10 };
+            text.push(char::from(from + digit));
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 //! Adding to a series that exists takes one short read lock and an atomic. The number of series is bounded: one past the
 //! bound is dropped and counted, so that a label with too many values costs nothing but itself.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::{AHashMap, RandomState};
 use parking_lot::RwLock;
 use plinth_core::{MetricSink, SharedClock};
 
@@ -105,7 +105,7 @@ impl Cell {
 #[derive(Default)]
 struct Table {
     /// By hash of name and labels; a bucket holds those whose hashes are equal.
-    cells: HashMap<u64, Vec<Arc<Cell>>>,
+    cells: AHashMap<u64, Vec<Arc<Cell>>>,
     /// Kind and number of series of each metric.
     metrics: BTreeMap<&'static str, (Kind, usize)>,
     series: usize,

@@ -4,11 +4,11 @@
 //! and then of one in [`SAMPLED_SHARE`], by chance, so that looking costs a read next to nothing.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ahash::AHashMap;
 use parking_lot::RwLock;
 use plinth_core::SharedClock;
 use rand::Rng as _;
@@ -248,7 +248,7 @@ impl Counters {
 /// The counters of all namespaces.
 #[derive(Default)]
 pub(super) struct CountersTable {
-    by_scope: RwLock<HashMap<Scope, Arc<Counters>>>,
+    by_scope: RwLock<AHashMap<Scope, Arc<Counters>>>,
     rest: Arc<Counters>,
 }
 

@@ -1,8 +1,8 @@
 //! What administrators say about namespaces: kept in the control plane, read from memory.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use parking_lot::RwLock;
 use plinth_core::{
     CallContext, Cursor, Error, ErrorCode, PageLimit, SharedClock, TenantId, WideInt,
@@ -73,7 +73,7 @@ pub(super) struct Namespaces {
 
 #[derive(Default)]
 struct Table {
-    rules: HashMap<Scope, Rules>,
+    rules: AHashMap<Scope, Rules>,
     /// Grows with every change that is made here, so that what was read before it does not replace it.
     changes: u64,
 }
@@ -137,8 +137,8 @@ impl Namespaces {
         }
     }
 
-    async fn read_all(&self) -> Result<HashMap<Scope, Rules>, Error> {
-        let mut rules = HashMap::new();
+    async fn read_all(&self) -> Result<AHashMap<Scope, Rules>, Error> {
+        let mut rules = AHashMap::new();
         let mut after: Option<(TenantId, String)> = None;
         loop {
             let from = after.as_ref().map(|(tenant, name)| (tenant, name.as_str()));
