@@ -511,6 +511,10 @@ struct CacheNamespaceSettings {
     9: optional string codec
     // Where values come from that are not there; needs `default_ttl_ms`. Default: from callers alone.
     10: optional CacheLoaderSettings loader
+    // Where the keys lie: `together` (default), so that a batch can be all or nothing; or `spread` in 64 partitions over the nodes of a
+    // cluster, where it can be that only within one partition (keys with the same text in braces lie in one; else 1011). Changes only
+    // while the namespace is empty (1006).
+    11: optional string placement
 }
 
 // A namespace with its definition.

@@ -8,6 +8,11 @@
 //! there and below the entry's version: invalidating a tag is one write, and a stamp that was lost makes its entries
 //! invalid, never valid again. A put whose tag has no stamp gives it one.
 //!
+//! **Spread.** A namespace may be spread over partitions by key. What concerns one partition is as above; what concerns several is no
+//! one step: a batch of reads is one instant for each, a batch each alone may fail in one and be made in another, and a clear or an
+//! invalidation that fails has an unknown outcome and may be repeated. A batch that is all or nothing lies in one partition. Fences and
+//! idempotency keys are known in the partitions that were changed under them.
+//!
 //! **Once.** A call of one change may carry an idempotency key. The first answer to it is kept in the same step as the change, for
 //! [`ONCE_MS`](crate::model::ONCE_MS) and as long as the engine has room: who asks again gets it, whatever has changed since, and changes
 //! nothing; another request under the same key is refused (1005). A refusal is not kept.
@@ -41,7 +46,7 @@ pub trait CacheBackend: Send + Sync + 'static {
     /// Reads one key. A sliding expiry begins anew.
     async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError>;
 
-    /// Reads many keys at one instant; one answer for each, in order. An engine outside this process hands over no more than
+    /// Reads many keys at one instant (of each partition); one answer for each, in order. An engine outside this process hands over no more than
     /// [`BATCH_READ_BYTES_MAX`](crate::model::BATCH_READ_BYTES_MAX) bytes of values.
     async fn get_many(
         &self,
@@ -142,10 +147,6 @@ pub enum Capability {
     Append,
     /// Hold a namespace to a number of keys and bytes.
     Quotas,
-    /// Change keys of a namespace that is spread over nodes in one step.
-    AtomicAcrossNodes,
-    /// Spread a namespace over nodes.
-    Spread,
 }
 
 impl Capability {
@@ -159,8 +160,6 @@ impl Capability {
         Self::Counters,
         Self::Append,
         Self::Quotas,
-        Self::AtomicAcrossNodes,
-        Self::Spread,
     ];
 
     /// The word for people and errors.
@@ -175,8 +174,6 @@ impl Capability {
             Self::Counters => "increment",
             Self::Append => "append",
             Self::Quotas => "quotas",
-            Self::AtomicAcrossNodes => "atomic batches of a spread namespace",
-            Self::Spread => "namespaces spread over nodes",
         }
     }
 }

@@ -174,6 +174,15 @@ impl CacheError {
         }
     }
 
+    /// The same refusal, of the change at another place of its call.
+    #[must_use]
+    pub(crate) fn at(mut self, place: usize) -> Self {
+        if let Self::Refused { item, .. } = &mut self {
+            *item = Some(place);
+        }
+        self
+    }
+
     /// The same refusal, of a change that was no part of a batch.
     #[must_use]
     pub(crate) fn alone(mut self) -> Self {

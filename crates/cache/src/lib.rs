@@ -19,7 +19,7 @@ mod settings;
 
 pub use backend::memory::MemoryCache;
 pub use backend::redis::near::{NearCache, NearNumbers};
-pub use backend::redis::{EngineClock, RedisCache};
+pub use backend::redis::{EngineClock, LeaseLooks, RedisCache};
 pub use error::{CacheError, EngineFault, Refusal};
 pub use service::{CacheService, ItemResults};
 pub use settings::{CacheBackendKind, CacheSettings, NearSettings, WhenAway};

@@ -55,7 +55,7 @@ pub use request::{
     narrow,
 };
 pub use scan::{SCAN_PAGE_DEFAULT, SCAN_PAGE_MAX, Scan, ScanItem, ScanLimit, ScanPlace, Scanned};
-pub use space::{Placement, Policy, Quota, Space};
+pub use space::{PARTITIONS, Placement, Policy, Quota, Space};
 pub use stats::{
     BackendStats, Connections, EntrySample, HOT_KEYS_TOLD_MAX, Held, HotKey, HotKeys, Latency,
     LoadStats, SAMPLE_ENTRIES_MAX, Stats, Step,

@@ -203,7 +203,8 @@ impl CacheService {
     }
 
     /// Applies a batch of stores or deletes. Errors: 1001 or 1007 where the batch breaks a limit; under
-    /// [`Atomicity::AllOrNothing`] also the refusal of its first item that does not hold.
+    /// [`Atomicity::AllOrNothing`] also the refusal of its first item that does not hold, and 1011 where the namespace is spread and
+    /// an item lies in another partition than the first.
     pub async fn batch(
         &self,
         context: &CallContext,
@@ -215,6 +216,9 @@ impl CacheService {
         model::check_batch(&changes)?;
         let keys: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
         let (space, rules) = self.space(context, namespace);
+        if atomicity == Atomicity::AllOrNothing {
+            space.check_one_step(&changes)?;
+        }
         let mut changes = changes
             .into_iter()
             .enumerate()

@@ -17,6 +17,11 @@ use proptest::prelude::*;
 
 use support::*;
 
+/// Keys that also lie together where the namespace is spread.
+fn name_of(index: usize) -> String {
+    format!("{{batch}}{index}")
+}
+
 #[derive(Clone, Debug)]
 enum Item {
     Put(Vec<u8>),
@@ -93,10 +98,10 @@ fn check(
 ) -> Result<(), TestCaseError> {
     for (name, rig) in rigs {
         let space = space("shop", "orders");
-        let keys: Vec<Key> = (0..20).map(|index| key(&format!("k{index}"))).collect();
+        let keys: Vec<Key> = (0..20).map(|index| key(&name_of(index))).collect();
         let changes = items.iter().enumerate();
         let changes = changes
-            .map(|(index, item)| item.change(&format!("k{index}")))
+            .map(|(index, item)| item.change(&name_of(index)))
             .collect();
         let (old, outcome, new): (Vec<Read>, _, Vec<Read>) = block_on(async {
             for (index, present) in before.iter().enumerate() {
@@ -104,7 +109,7 @@ fn check(
                     apply(
                         &rig,
                         &space,
-                        put(&format!("k{index}"), b"old", None, Condition::Always),
+                        put(&name_of(index), b"old", None, Condition::Always),
                     )
                     .await
                     .expect("stores");
@@ -176,7 +181,7 @@ fn no_reader_sees_a_part_of_a_batch() {
 fn watch_batches(rig: Rig, rounds: u64) {
     let rig = Arc::new(rig);
     let stop = Arc::new(AtomicBool::new(false));
-    let names: Vec<String> = (0..40).map(|index| format!("k{index}")).collect();
+    let names: Vec<String> = (0..40).map(name_of).collect();
     std::thread::scope(|threads| {
         for writer in 0_u64..2 {
             let (rig, names, stop) = (Arc::clone(&rig), &names, Arc::clone(&stop));

@@ -10,9 +10,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plinth_cache::RedisCache;
 use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::{Changed, Condition, LeaseMs, LeaseState, LeaseWhen};
-use plinth_cache::{CacheError, RedisCache};
 use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_testkit::chaos::{Chaos, ChaosProxy};
 use plinth_testkit::redis::{RedisProcess, RedisSentinels, is_installed, url_at};
@@ -295,28 +295,6 @@ async fn it_need_not_be_there_at_the_start() {
     );
     server.restart().await.expect("starts");
     again(|| store(&cache, b"v")).await;
-}
-
-#[tokio::test]
-async fn what_it_cannot_do_is_said() {
-    if !is_installed() {
-        return;
-    }
-    let server = RedisProcess::start("").await.expect("starts");
-    let (cache, mut space) = (cache(&server.url()), space("shop", "orders"));
-    space.policy.placement = plinth_cache::model::Placement::Spread;
-    let refused = cache
-        .get(&space, &key("k"))
-        .await
-        .expect_err("is not offered");
-    assert!(matches!(
-        refused,
-        CacheError::Unsupported {
-            backend: "redis",
-            ..
-        }
-    ));
-    assert_eq!(Error::from(refused).code(), ErrorCode::Unsupported);
 }
 
 /// The books follow what the server evicts by itself, and an evicted stamp makes its entries invalid, never valid again.

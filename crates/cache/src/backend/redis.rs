@@ -1,7 +1,8 @@
 //! The Redis backend: single, Sentinel, Cluster; one script for each change, pipelines for reads.
 //!
 //! All keys of a namespace carry the hash tag `{tenant:namespace}` and so lie in one slot: a batch, a clear, an invalidation is
-//! one step of one server. The deciding clock is the server's `TIME`. One or two plain entries are read by `MGET`, more by a
+//! one step of one server. A namespace that is spread has 64 such areas, `{tenant:namespace/00}` to `{tenant:namespace/63}`, each with all
+//! of the keys below (`area.rs`, `spread.rs`). The deciding clock is the server's `TIME`. One or two plain entries are read by `MGET`, more by a
 //! script that looks at their lengths first; those that slide or carry tags by a script, which judges them in one step.
 //!
 //! Keys, after `<prefix>:{tenant:namespace}:`
@@ -26,11 +27,12 @@ use async_trait::async_trait;
 use plinth_core::{Fence, SharedClock};
 use plinth_redis_link::RedisLink;
 
+use self::waiting::Waiting;
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen, LeasedRead, Read,
-    Reply, Scan, Scanned, Space, Tags,
+    Atomicity, BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseToken, LeaseWhen,
+    LeasedRead, Read, Reply, Scan, Scanned, Space, Tags,
 };
 
 mod apply;
@@ -41,11 +43,15 @@ mod lease;
 mod look;
 pub mod near;
 mod scripts;
+mod spread;
+mod waiting;
 mod walk;
 
-/// Most fences of one namespace.
+pub use self::lease::LeaseLooks;
+
+/// Most fences of one namespace, or of one partition.
 const FENCES_PER_NAMESPACE_MAX: usize = 100_000;
-/// Most leases of one namespace that are open at a time.
+/// Most leases of one namespace, or of one partition, that are open at a time.
 const LEASES_PER_NAMESPACE_MAX: usize = 100_000;
 /// How long a key outlives its entry on the server's clock, in milliseconds: the server removes it one later than it is gone.
 const GRACE_MS: u64 = 1;
@@ -82,6 +88,8 @@ pub struct RedisCache {
     key_prefix: String,
     engine_clock: EngineClock,
     clock: SharedClock,
+    waiting: Waiting,
+    lease_looks: LeaseLooks,
 }
 
 impl RedisCache {
@@ -93,11 +101,26 @@ impl RedisCache {
         engine_clock: EngineClock,
         clock: SharedClock,
     ) -> Arc<Self> {
+        let looks = LeaseLooks::default();
+        Self::with_lease_looks(link, key_prefix, engine_clock, clock, looks)
+    }
+
+    /// The same, looking at leases as often as one likes.
+    #[must_use]
+    pub fn with_lease_looks(
+        link: Arc<RedisLink>,
+        key_prefix: &str,
+        engine_clock: EngineClock,
+        clock: SharedClock,
+        lease_looks: LeaseLooks,
+    ) -> Arc<Self> {
         Arc::new(Self {
             link,
             key_prefix: key_prefix.to_owned(),
             engine_clock,
             clock,
+            waiting: Waiting::default(),
+            lease_looks,
         })
     }
 }
@@ -122,7 +145,7 @@ impl CacheBackend for RedisCache {
     }
 
     async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
-        let area = self.area(space)?;
+        let area = self.area_of(space, key);
         let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
         let read = found.await?.pop().unwrap_or(Read::Absent);
         Ok(Reply::full(read))
@@ -134,8 +157,10 @@ impl CacheBackend for RedisCache {
         keys: &[Key],
         looking: Looking,
     ) -> Result<Reply<Vec<Read>>, CacheError> {
-        let area = self.area(space)?;
-        self.look(&area, keys, looking).await.map(Reply::full)
+        match self.common_area(space, keys.iter()) {
+            Some(area) => self.look(&area, keys, looking).await.map(Reply::full),
+            None => self.look_apart(space, keys, looking).await,
+        }
     }
 
     async fn apply(
@@ -144,22 +169,33 @@ impl CacheBackend for RedisCache {
         changes: Vec<Change>,
         guard: Guard,
     ) -> Result<Reply<Vec<Result<Changed, CacheError>>>, CacheError> {
-        let area = self.area(space)?;
-        self.change(&area, space, changes, guard)
-            .await
-            .map(Reply::full)
+        if guard.atomicity == Atomicity::AllOrNothing {
+            space.check_one_step(&changes)?;
+        }
+        let keys = changes.iter().map(|change| &change.key);
+        let changed = match self.common_area(space, keys) {
+            Some(area) => self.change(&area, space, &changes, &guard).await?,
+            None => self.change_apart(space, changes, &guard).await?,
+        };
+        Ok(Reply::full(changed))
     }
 
     async fn scan(&self, space: &Space, scan: Scan) -> Result<Scanned, CacheError> {
-        self.walk(&self.area(space)?, &scan).await
+        self.walk(space, &scan).await
     }
 
     async fn clear(&self, space: &Space, fence: Option<Fence>) -> Result<i64, CacheError> {
-        let area = self.area(space)?;
-        let version = self
-            .stamped(&area, &scripts::CLEAR, fence, &Tags::default())
-            .await?;
-        self.remove_cleared(&area).await;
+        let cleared = self
+            .stamp(space, &scripts::CLEAR, fence.as_ref(), &Tags::default())
+            .await;
+        if !self.waiting.is_empty() {
+            let areas = self.areas(space);
+            areas
+                .iter()
+                .for_each(|area| self.waiting.wake_all(&area.prefix));
+        }
+        let version = cleared?;
+        self.remove_all_cleared(space).await;
         Ok(version)
     }
 
@@ -169,8 +205,8 @@ impl CacheBackend for RedisCache {
         tags: Tags,
         fence: Option<Fence>,
     ) -> Result<i64, CacheError> {
-        let area = self.area(space)?;
-        self.stamped(&area, &scripts::TAGS, fence, &tags).await
+        self.stamp(space, &scripts::TAGS, fence.as_ref(), &tags)
+            .await
     }
 
     async fn get_or_lease(
@@ -180,7 +216,7 @@ impl CacheBackend for RedisCache {
         lease: LeaseMs,
         when: LeaseWhen,
     ) -> Result<Reply<LeasedRead>, CacheError> {
-        let area = self.area(space)?;
+        let area = self.area_of(space, key);
         self.read_or_lease(&area, key, lease, when)
             .await
             .map(Reply::full)
@@ -193,8 +229,8 @@ impl CacheBackend for RedisCache {
         token: LeaseToken,
         wait: Duration,
     ) -> Result<(), CacheError> {
-        self.wait_for_lease(&self.area(space)?, key, token, wait)
-            .await
+        let area = self.area_of(space, key);
+        self.wait_for_lease(&area, key, token, wait).await
     }
 
     async fn end_lease(
@@ -203,10 +239,10 @@ impl CacheBackend for RedisCache {
         key: &Key,
         token: LeaseToken,
     ) -> Result<bool, CacheError> {
-        self.release(&self.area(space)?, key, token).await
+        self.release(&self.area_of(space, key), key, token).await
     }
 
     async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError> {
-        self.numbers(&self.area(space)?).await
+        self.sum(space).await
     }
 }

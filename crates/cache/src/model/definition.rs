@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::expiry::{IDLE_MS_MIN, NEGATIVE_TTL_MS_MAX, Ttl};
 use super::loader::{LoaderSettings, LoaderSpec};
-use super::space::Quota;
+use super::space::{PARTITIONS, Placement, Quota};
 
 /// Most hundredths by which a life is shortened by chance.
 pub const JITTER_PERCENT_MAX: i64 = 50;
@@ -14,6 +14,10 @@ pub const JITTER_PERCENT_MAX: i64 = 50;
 pub const QUOTA_KEYS_MAX: i64 = 1_000_000_000_000;
 /// Most bytes that a quota may allow: one pebibyte.
 pub const QUOTA_BYTES_MAX: i64 = 1 << 50;
+/// Fewest keys that the quota of a spread namespace may allow: the largest batch for each partition.
+const SPREAD_KEYS_MAX_MIN: i64 = 64 * 1_000;
+/// Fewest bytes that the quota of a spread namespace may allow: twice the largest batch for each partition.
+const SPREAD_BYTES_MAX_MIN: i64 = 64 * 32 * 1024 * 1024;
 
 /// How the values of a namespace live. What is not named is as in a namespace without a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +56,10 @@ pub struct NamespaceSettings {
     /// Where values come from that are not there. Default: from callers alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderSettings>,
+    /// Where the keys lie: `together` (default), so that a batch can be all or nothing; or `spread` in 64 partitions over the
+    /// nodes of a cluster, where it can be that only within one partition. Changes only while the namespace is empty (1006).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<String>,
 }
 
 /// How a namespace keeps long values.
@@ -83,6 +91,8 @@ pub struct CheckedSettings {
     pub quota: Quota,
     /// How long values are kept.
     pub codec: Codec,
+    /// Where the keys lie.
+    pub placement: Placement,
 }
 
 impl NamespaceSettings {
@@ -133,6 +143,7 @@ impl NamespaceSettings {
             Ok::<_, Error>(within(field, value, 1, max)?.map(i64::unsigned_abs))
         };
         let negative_ttl = within("negative_ttl_ms", self.negative_ttl_ms, 1, negative_max)?;
+        let placement = self.placement()?;
         Ok(CheckedSettings {
             default_ttl,
             default_idle,
@@ -150,7 +161,34 @@ impl NamespaceSettings {
                 Some("zstd") => Codec::Zstd,
                 Some(_) => return Err(Error::invalid("codec", "must be `none` or `zstd`")),
             },
+            placement,
         })
+    }
+
+    /// Where the keys lie. A quota of a spread namespace leaves each part room for the largest batch.
+    fn placement(&self) -> Result<Placement> {
+        let placement = match self.placement.as_deref() {
+            None | Some("together") => return Ok(Placement::Together),
+            Some("spread") => Placement::Spread,
+            Some(_) => {
+                return Err(Error::invalid(
+                    "placement",
+                    "must be `together` or `spread`",
+                ));
+            }
+        };
+        for (field, most, least) in [
+            ("keys_max", self.keys_max, SPREAD_KEYS_MAX_MIN),
+            ("bytes_max", self.bytes_max, SPREAD_BYTES_MAX_MIN),
+        ] {
+            if most.is_some_and(|most| most < least) {
+                let rule = format!(
+                    "must be at least {least} where the namespace is spread: each of its {PARTITIONS} partitions holds its share"
+                );
+                return Err(Error::invalid(field, rule));
+            }
+        }
+        Ok(placement)
     }
 }
 
@@ -218,6 +256,24 @@ mod tests {
         check(&json!({ "keys_max": 0 }), "keys_max");
         check(&json!({ "bytes_max": QUOTA_BYTES_MAX + 1 }), "bytes_max");
         check(&json!({ "codec": "gzip" }), "codec");
+        check(&json!({ "placement": "SPREAD" }), "placement");
+        check(
+            &json!({ "placement": "spread", "keys_max": 63_999 }),
+            "keys_max",
+        );
+        let bytes = SPREAD_BYTES_MAX_MIN - 1;
+        check(
+            &json!({ "placement": "spread", "bytes_max": bytes }),
+            "bytes_max",
+        );
+    }
+
+    #[test]
+    fn the_quota_of_a_spread_namespace_leaves_each_part_room_for_the_largest_batch() {
+        use crate::model::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX};
+        let of_a_part = |most: i64| usize::try_from(most).expect("fits") / usize::from(PARTITIONS);
+        assert_eq!(of_a_part(SPREAD_KEYS_MAX_MIN), BATCH_ITEMS_MAX);
+        assert_eq!(of_a_part(SPREAD_BYTES_MAX_MIN), 2 * BATCH_BYTES_MAX);
     }
 
     #[test]
@@ -237,5 +293,13 @@ mod tests {
         assert_eq!((checked.jitter_percent, checked.fresh_percent), (50, 1));
         assert_eq!(checked.codec, Codec::Zstd);
         assert!(NamespaceSettings::default().check().is_ok());
+        let spread = NamespaceSettings {
+            placement: Some("spread".to_owned()),
+            keys_max: Some(64_000),
+            bytes_max: Some(SPREAD_BYTES_MAX_MIN),
+            ..NamespaceSettings::default()
+        };
+        let spread = spread.check().expect("holds");
+        assert_eq!(spread.placement, Placement::Spread);
     }
 }

@@ -1,11 +1,13 @@
 //! Walking the keys of a namespace.
 
-use plinth_core::{Error, Result, limits};
+use plinth_core::{Error, Result};
 
-use super::name::{Key, KeyPrefix};
+use super::name::{KEY_BYTES_MAX, Key, KeyPrefix};
 
 /// Keys of a page where the caller names no number.
 pub const SCAN_PAGE_DEFAULT: u32 = 100;
+/// Longest place of a walk, in bytes: a key and what a backend puts before it.
+const PLACE_BYTES_MAX: usize = KEY_BYTES_MAX + 16;
 /// Most keys of one page.
 pub const SCAN_PAGE_MAX: u32 = 1_000;
 
@@ -40,7 +42,7 @@ pub struct ScanPlace(pub String);
 impl ScanPlace {
     /// Takes a caller's cursor. Errors: 1001 naming `cursor`.
     pub fn parse(text: &str) -> Result<Self> {
-        if text.is_empty() || text.len() > limits::CURSOR_BYTES_MAX {
+        if text.is_empty() || text.len() > PLACE_BYTES_MAX {
             return Err(Error::invalid(
                 "cursor",
                 "is not one that this scan returned",
@@ -84,4 +86,17 @@ pub struct ScanItem {
     pub ttl_ms: Option<u64>,
     /// Bytes of its value as it is stored.
     pub value_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_goes_on_after_the_longest_key() {
+        let longest = format!("p63:{}", "k".repeat(KEY_BYTES_MAX));
+        assert!(ScanPlace::parse(&longest).is_ok());
+        assert!(ScanPlace::parse(&"k".repeat(PLACE_BYTES_MAX + 1)).is_err());
+        assert!(ScanPlace::parse("").is_err());
+    }
 }

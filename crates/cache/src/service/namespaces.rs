@@ -17,7 +17,8 @@ use super::loads::LoaderRules;
 use crate::backend::Capability;
 use crate::error::CacheError;
 use crate::model::{
-    Codec, Namespace, NamespaceInfo, NamespacePage, NamespaceSettings, Policy, Scope,
+    Codec, Namespace, NamespaceInfo, NamespacePage, NamespaceSettings, Placement, Policy, Scope,
+    Space,
 };
 
 /// Most namespaces of one tenant that have a definition.
@@ -46,7 +47,7 @@ impl Rules {
             life: LifeRules::of(&checked),
             policy: Policy {
                 quota: checked.quota,
-                ..Policy::default()
+                placement: checked.placement,
             },
             codec: checked.codec,
         })
@@ -173,6 +174,12 @@ fn read(definition: &Definition, clock: &SharedClock) -> Result<(Namespace, Rule
     Ok((namespace, Rules::of(&settings, clock)?))
 }
 
+fn placement_of(definition: &Definition) -> Result<Placement, Error> {
+    let settings: NamespaceSettings =
+        serde_json::from_value(definition.document.clone()).map_err(Error::internal)?;
+    Ok(settings.check()?.placement)
+}
+
 /// Takes over the secret that stands for the same URL, where none is told.
 fn keep_secret(settings: &mut NamespaceSettings, before: &Definition) {
     let Some(loader) = &mut settings.loader else {
@@ -218,7 +225,7 @@ impl CacheService {
     /// version that must stand, 0 for none.
     ///
     /// Errors: 1001 naming the field; 1003 where the caller may not read the loader's database; 1006 where `if_version` does
-    /// not hold; 1008 where the tenant has as many as it may; 2011 where the loader's address may not be called.
+    /// not hold, or the namespace holds something and would lie elsewhere; 1008 where the tenant has as many as it may; 2011 where the loader's address may not be called.
     pub async fn define_namespace(
         &self,
         context: &CallContext,
@@ -234,9 +241,10 @@ impl CacheService {
         let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
         let definitions = &self.namespaces.definitions;
         let name = namespace.as_str();
-        match definitions.get(kind, tenant, name).await? {
+        let before = definitions.get(kind, tenant, name).await?;
+        match &before {
             None => self.check_room(tenant).await?,
-            Some(before) => keep_secret(&mut settings, &before),
+            Some(before) => keep_secret(&mut settings, before),
         }
         let rules = Rules::of(&settings, &self.clock)?;
         if let Some(loader) = &rules.loader {
@@ -248,16 +256,60 @@ impl CacheService {
                 .map_err(|error| error.in_field("settings.loader"))?;
         }
         let document = serde_json::to_value(&settings).map_err(Error::internal)?;
+        let scope = Scope {
+            tenant: tenant.clone(),
+            namespace: namespace.clone(),
+        };
+        let expected = self
+            .check_placement(&scope, before.as_ref(), rules.policy.placement, expected)
+            .await?;
         let stored = definitions
             .put(kind, tenant, name, document, expected)
             .await
             .map_err(named)?;
-        let scope = Scope {
-            tenant: tenant.clone(),
-            namespace,
-        };
         self.namespaces.install(scope, rules);
         Ok(info(stored)?)
+    }
+
+    /// Lets a namespace lie elsewhere only while it holds nothing: what is there would not be found any more. What another life of it
+    /// may have left where it is to lie is removed. Returns what must stand for the definition to be stored.
+    ///
+    /// Errors: 1006 naming `settings.placement` where it holds something.
+    async fn check_placement(
+        &self,
+        scope: &Scope,
+        before: Option<&Definition>,
+        placement: Placement,
+        expected: Expected,
+    ) -> Result<Expected, CacheError> {
+        let stands = before.map(placement_of).transpose()?.unwrap_or_default();
+        if stands == placement {
+            return Ok(expected);
+        }
+        let space = |placement| Space {
+            scope: scope.clone(),
+            policy: Policy {
+                placement,
+                ..Policy::default()
+            },
+        };
+        let held = self.backend.stats(&space(stands)).await?.keys;
+        if held > 0 {
+            let rule = format!(
+                "changes only while the namespace is empty; it holds {held} keys: clear it first"
+            );
+            let error = Error::precondition("the placement of the namespace cannot be changed now");
+            return Err(error.with_violation("settings.placement", rule).into());
+        }
+        self.require(Capability::Clear)?;
+        for placement in [stands, placement] {
+            self.backend.clear(&space(placement), None).await?;
+        }
+        Ok(match (expected, before) {
+            (Expected::Any, None) => Expected::Absent,
+            (Expected::Any, Some(before)) => Expected::Version(before.version),
+            (expected, _) => expected,
+        })
     }
 
     async fn check_room(&self, tenant: &TenantId) -> Result<(), CacheError> {
@@ -319,6 +371,8 @@ impl CacheService {
     }
 
     /// Removes the definition of a namespace and says whether there was one. Its values stay, each with the life it has.
+    ///
+    /// Errors: 1006 naming `settings.placement` where it is spread and holds something.
     pub async fn delete_namespace(
         &self,
         context: &CallContext,
@@ -326,11 +380,14 @@ impl CacheService {
     ) -> Result<bool, CacheError> {
         let (tenant, kind) = (&context.caller.tenant, DefinitionKind::CacheNamespace);
         let definitions = &self.namespaces.definitions;
-        let deleted = definitions.delete(kind, tenant, namespace.as_str()).await?;
         let scope = Scope {
             tenant: tenant.clone(),
-            namespace,
+            namespace: namespace.clone(),
         };
+        let before = definitions.get(kind, tenant, namespace.as_str()).await?;
+        self.check_placement(&scope, before.as_ref(), Placement::default(), Expected::Any)
+            .await?;
+        let deleted = definitions.delete(kind, tenant, namespace.as_str()).await?;
         self.namespaces.forget(&scope);
         Ok(deleted)
     }

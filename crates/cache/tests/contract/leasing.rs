@@ -3,12 +3,14 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use plinth_cache::CacheError;
+use plinth_cache::backend::CacheBackend as _;
 use plinth_cache::model::{
     Changed, Condition, Content, Key, LeaseMs, LeaseState, LeaseToken, LeaseWait, LeaseWhen,
-    LeasedRead, Life, Put, Read, Space,
+    LeasedRead, Life, Placement, Put, Read, Space,
 };
-use plinth_core::{Error, ErrorCode};
+use plinth_cache::{CacheError, EngineClock, LeaseLooks, RedisCache};
+use plinth_core::{Error, ErrorCode, SystemClock};
+use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
 
 use crate::support::*;
 
@@ -195,6 +197,89 @@ async fn who_waits_is_woken_by_the_end_of_the_lease() {
             // One that is no longer open is not waited for.
             let wait = rig.backend.lease_ended(&space, &KEY, token, LONG);
             wait.await.expect("answers at once");
+        }
+    }
+}
+
+/// On Redis, with looks so rare that none comes: only what this instance does itself can wake who waits here, and it wakes all.
+#[tokio::test]
+async fn on_redis_who_waits_is_woken_by_what_the_same_instance_does() {
+    const NEVER_MS: u64 = 3_600_000;
+    for (name, url) in redis_urls() {
+        let settings = RedisSettings {
+            url: RedisUrl::new(&url),
+            ..RedisSettings::default()
+        };
+        let link = RedisLink::start(&settings).expect("starts");
+        let looks = LeaseLooks {
+            first_ms: NEVER_MS,
+            longest_ms: NEVER_MS,
+        };
+        let (prefix, clock) = (
+            format!("test-{}", rand::random::<u64>()),
+            SystemClock::shared(),
+        );
+        let cache = |link: &Arc<RedisLink>| {
+            let (link, engine) = (Arc::clone(link), EngineClock::Server);
+            RedisCache::with_lease_looks(link, &prefix, engine, Arc::clone(&clock), looks)
+        };
+        let other_link = RedisLink::start(&settings).expect("starts");
+        let (here, elsewhere) = (cache(&link), cache(&other_link));
+        let lease = LeaseMs::parse(Some(60_000)).expect("a time");
+        let mut space = space("shop", "orders");
+        for (placement, end) in [
+            (Placement::Together, "fill"),
+            (Placement::Together, "delete"),
+            (Placement::Spread, "give up"),
+            (Placement::Spread, "clear"),
+        ] {
+            space.policy.placement = placement;
+            let leased = here.get_or_lease(&space, &KEY, lease, LeaseWhen::Always);
+            let LeaseState::Granted { token } = leased.await.expect("answers").answer.lease else {
+                panic!("{name}: not granted");
+            };
+            let wait = |cache: &Arc<RedisCache>| {
+                let (cache, space) = (Arc::clone(cache), space.clone());
+                tokio::spawn(async move {
+                    let wait = cache.lease_ended(&space, &KEY, token, LONG);
+                    wait.await.expect("waits");
+                })
+            };
+            let looked = |link: &Arc<RedisLink>| link.numbers().commands_total;
+            let (before, before_there) = (looked(&link), looked(&other_link));
+            let waiters: Vec<_> = (0..20).map(|_| wait(&here)).collect();
+            let there = wait(&elsewhere);
+            until("the first look of each", || {
+                let at_rest = link.numbers().in_flight + other_link.numbers().in_flight == 0;
+                at_rest && looked(&link) == before + 20 && looked(&other_link) > before_there
+            })
+            .await;
+            assert!(waiters.iter().all(|waiter| !waiter.is_finished()), "{name}");
+            match end {
+                "fill" => {
+                    let put = Put {
+                        lease: Some(token),
+                        ..plain(b"filled")
+                    };
+                    let filled = here.apply(&space, vec![store("k", put)], ALL).await;
+                    drop(filled.expect("fills"));
+                }
+                "delete" => {
+                    let deleted = here.apply(&space, vec![delete("k", None)], ALL).await;
+                    drop(deleted.expect("deletes"));
+                }
+                "give up" => {
+                    let ended = here.end_lease(&space, &KEY, token).await;
+                    assert!(ended.expect("answers"), "{name}");
+                }
+                _ => drop(here.clear(&space, None).await.expect("clears")),
+            }
+            for waiter in waiters {
+                waiter.await.expect("joins");
+            }
+            // Another instance is told nothing; it looks by itself, here never.
+            assert!(!there.is_finished(), "{name}: {end}");
+            there.abort();
         }
     }
 }

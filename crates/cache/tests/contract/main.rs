@@ -13,6 +13,7 @@ mod expiring;
 mod fencing;
 mod leasing;
 mod once;
+mod spreading;
 mod tagging;
 mod walking;
 
@@ -167,6 +168,12 @@ async fn tenants_and_namespaces_do_not_see_each_other() {
             Some(b"ours".to_vec()),
             "{name}"
         );
+        // Names hold colons.
+        let (ours, theirs) = (space("a:b", "c"), space("a", "b:c"));
+        apply(&rig, &ours, put("k", b"ours", None, Condition::Always))
+            .await
+            .expect("stores");
+        assert_eq!(read(&rig, &theirs, "k").await, None, "{name}");
     }
 }
 

@@ -126,7 +126,9 @@ async fn a_place_that_no_walk_returned_is_refused() {
 
 #[tokio::test]
 async fn a_namespace_keeps_inside_its_quota() {
-    for (name, rig) in backends() {
+    // Where it is spread each partition has its share: `spreading.rs`.
+    let whole = |(name, _): &(&str, Rig)| !name.contains("spread");
+    for (name, rig) in backends().into_iter().filter(whole) {
         let mut space = space("shop", "orders");
         space.policy.quota = Quota {
             keys_max: Some(2),

@@ -288,7 +288,7 @@ async fn a_loader_keeps_what_is_known_of_it_while_other_things_are_defined() {
             each.await.expect("joins").expect_err("is late");
         }
         let mut settings = limits();
-        settings.keys_max = Some(10);
+        settings.keys_max = Some(64_000);
         house.define(&settings).await;
         house.get(0, "f").await.expect_err("is still left alone");
         assert_eq!(house.loader.asked(), 5, "{name}");

@@ -8,15 +8,17 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use plinth_cache::backend::{CacheBackend, Looking};
+use async_trait::async_trait;
+use plinth_cache::backend::{CacheBackend, Capability, Looking};
 use plinth_cache::model::{
-    Atomicity, Change, ChangeKind, Changed, Condition, Content, Guard, Key, Life, Namespace,
-    Policy, Put, Read, Scope, Space, Stored, Tags, Ttl, Value,
+    Atomicity, BackendStats, Change, ChangeKind, Changed, Condition, Content, Guard, Key, LeaseMs,
+    LeaseToken, LeaseWhen, LeasedRead, Life, Namespace, Placement, Policy, Put, Read, Reply, Scan,
+    Scanned, Scope, Space, Stored, Tags, Ttl, Value,
 };
 use plinth_cache::{
     CacheError, CacheSettings, EngineClock, MemoryCache, NearCache, NearSettings, RedisCache,
 };
-use plinth_core::{ManualClock, SharedClock, TenantId, TimestampMs};
+use plinth_core::{Fence, ManualClock, SharedClock, TenantId, TimestampMs};
 use plinth_redis_link::{RedisLink, RedisSettings, RedisUrl};
 use plinth_testkit::services::{
     REDIS_CLUSTER_VARIABLE, REDIS_SENTINEL_VARIABLE, REDIS_VARIABLE, service_url,
@@ -134,6 +136,120 @@ fn near_backends() -> Vec<(&'static str, Rig)> {
     redis_urls().into_iter().filter_map(kept_near).collect()
 }
 
+/// A backend to which every namespace is one that is spread.
+struct Spread(Arc<dyn CacheBackend>);
+
+fn spread(space: &Space) -> Space {
+    let mut space = space.clone();
+    space.policy.placement = Placement::Spread;
+    space
+}
+
+#[async_trait]
+impl CacheBackend for Spread {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        self.0.capabilities()
+    }
+
+    async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
+        self.0.get(&spread(space), key).await
+    }
+
+    async fn get_many(
+        &self,
+        space: &Space,
+        keys: &[Key],
+        looking: Looking,
+    ) -> Result<Reply<Vec<Read>>, CacheError> {
+        self.0.get_many(&spread(space), keys, looking).await
+    }
+
+    async fn apply(
+        &self,
+        space: &Space,
+        changes: Vec<Change>,
+        guard: Guard,
+    ) -> Result<Reply<Vec<Result<Changed, CacheError>>>, CacheError> {
+        self.0.apply(&spread(space), changes, guard).await
+    }
+
+    async fn scan(&self, space: &Space, scan: Scan) -> Result<Scanned, CacheError> {
+        self.0.scan(&spread(space), scan).await
+    }
+
+    async fn clear(&self, space: &Space, fence: Option<Fence>) -> Result<i64, CacheError> {
+        self.0.clear(&spread(space), fence).await
+    }
+
+    async fn invalidate_tags(
+        &self,
+        space: &Space,
+        tags: Tags,
+        fence: Option<Fence>,
+    ) -> Result<i64, CacheError> {
+        self.0.invalidate_tags(&spread(space), tags, fence).await
+    }
+
+    async fn get_or_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        lease: LeaseMs,
+        when: LeaseWhen,
+    ) -> Result<Reply<LeasedRead>, CacheError> {
+        self.0.get_or_lease(&spread(space), key, lease, when).await
+    }
+
+    async fn lease_ended(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+        wait: Duration,
+    ) -> Result<(), CacheError> {
+        self.0.lease_ended(&spread(space), key, token, wait).await
+    }
+
+    async fn end_lease(
+        &self,
+        space: &Space,
+        key: &Key,
+        token: LeaseToken,
+    ) -> Result<bool, CacheError> {
+        self.0.end_lease(&spread(space), key, token).await
+    }
+
+    async fn stats(&self, space: &Space) -> Result<BackendStats, CacheError> {
+        self.0.stats(&spread(space)).await
+    }
+}
+
+/// Every deployment of Redis with all its namespaces spread, by name.
+fn spread_backends() -> Vec<(&'static str, Rig)> {
+    let far = redis_urls().into_iter().map(|(name, url)| {
+        let name = match name {
+            "redis" => "redis, spread",
+            "sentinel" => "sentinel, spread",
+            _ => "cluster, spread",
+        };
+        (name, redis(&url))
+    });
+    let near = near_backends().into_iter();
+    let near = near.map(|(name, rig)| match name {
+        "redis, kept near" => ("redis, kept near and spread", rig),
+        _ => ("cluster, kept near and spread", rig),
+    });
+    let spread = |(name, rig): (&'static str, Rig)| {
+        let backend: Arc<dyn CacheBackend> = Arc::new(Spread(Arc::clone(&rig.backend)));
+        (name, Rig { backend, ..rig })
+    };
+    far.chain(near).map(spread).collect()
+}
+
 /// Longest wait of [`until`], in milliseconds.
 const UNTIL_MS_MAX: u64 = 30_000;
 
@@ -191,6 +307,7 @@ pub(crate) fn backends() -> Vec<(&'static str, Rig)> {
             .map(|(name, url)| (name, redis(&url))),
     );
     rigs.extend(near_backends());
+    rigs.extend(spread_backends());
     rigs
 }
 
@@ -349,7 +466,9 @@ pub(crate) fn redis_backends() -> Vec<(&'static str, Rig)> {
     let _inside = RUNTIME.enter();
     let far = redis_urls().into_iter();
     let far = far.map(|(name, url)| (name, redis(&url)));
-    far.chain(near_backends()).collect()
+    far.chain(near_backends())
+        .chain(spread_backends())
+        .collect()
 }
 
 /// The embedded backend alone, for property tests.

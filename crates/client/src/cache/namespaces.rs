@@ -45,6 +45,9 @@ pub struct NamespaceSettings {
     /// Where values come from that are not there; needs `default_ttl_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderSettings>,
+    /// Where the keys lie: `together` or `spread`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<String>,
 }
 
 /// A namespace with its definition.
@@ -85,6 +88,7 @@ impl From<&NamespaceSettings> for idl::CacheNamespaceSettings {
             bytes_max: settings.bytes_max,
             codec: text_option(settings.codec.as_deref()),
             loader: settings.loader.as_ref().map(Into::into),
+            placement: text_option(settings.placement.as_deref()),
         }
     }
 }
@@ -105,6 +109,7 @@ impl From<idl::CacheNamespace> for NamespaceInfo {
                 bytes_max: settings.bytes_max,
                 codec: settings.codec.map(|codec| codec.to_string()),
                 loader: settings.loader.map(Into::into),
+                placement: settings.placement.map(|placement| placement.to_string()),
             },
             version: info.version,
             created_at_ms: info.created_at_ms,

@@ -13,7 +13,8 @@ use super::{FENCES_PER_NAMESPACE_MAX, RedisCache, scripts};
 use crate::error::{CacheError, Refusal};
 use crate::model::{
     Append, Atomicity, Bounds, Change, ChangeKind, Changed, Condition, Content, ContentType, End,
-    FirstAnswer, Guard, Increment, Life, ONCE_MS, Once, Put, Space, Stored, Told, VALUE_BYTES_MAX,
+    FirstAnswer, Guard, Increment, Life, ONCE_MS, Once, Placement, Put, Space, Stored, Told,
+    VALUE_BYTES_MAX,
 };
 
 /// Arguments of the script, in the order in which `plan.lua` takes them.
@@ -145,16 +146,17 @@ impl RedisCache {
         &self,
         area: &Area,
         space: &Space,
-        changes: Vec<Change>,
-        guard: Guard,
+        changes: &[Change],
+        guard: &Guard,
     ) -> Result<Vec<Result<Changed, CacheError>>, CacheError> {
         let mut words = Words::default();
         words.push(match guard.atomicity {
             Atomicity::AllOrNothing => "1",
             Atomicity::EachAlone => "0",
         });
-        words.maybe(space.policy.quota.keys_max);
-        words.maybe(space.policy.quota.bytes_max);
+        let quota = space.policy.quota;
+        words.maybe(quota.keys_max.map(|most| space.share(most)));
+        words.maybe(quota.bytes_max.map(|most| space.share(most)));
         let (name, token) = fence_words(guard.fence.as_ref());
         words.push(name);
         words.push(token);
@@ -162,17 +164,21 @@ impl RedisCache {
         words.once(guard.once.as_ref());
         changes.iter().for_each(|change| words.change(change));
         let args: Vec<&[u8]> = words.0.iter().map(Vec::as_slice).collect();
-        let answer = self
-            .eval(area, &scripts::APPLY, Kind::Writes, &args)
-            .await?;
-        let mut answer = Answer::of(answer).map_err(unread)?;
+        let answer = self.eval(area, &scripts::APPLY, Kind::Writes, &args).await;
+        self.wake(area, changes.iter().map(|change| &change.key));
+        let mut answer = Answer::of(answer?).map_err(unread)?;
         let now_ms = answer.integer().map_err(unread)?;
         let word = answer.text().map_err(unread)?;
         match word.as_str() {
             "ok" => {
                 let mut made = answer.array().map_err(unread)?;
                 let each = changes.iter().enumerate().map(|(item, change)| {
-                    changed(made.array().map_err(unread)?, item, change, now_ms)
+                    changed(
+                        made.array().map_err(unread)?,
+                        (item, change),
+                        now_ms,
+                        whose(space),
+                    )
                 });
                 each.collect()
             }
@@ -180,7 +186,7 @@ impl RedisCache {
                 let item = usize::try_from(answer.integer().map_err(unread)?).ok();
                 let refusal = answer.array().map_err(unread)?;
                 let change = item.and_then(|item| changes.get(item));
-                Err(refused(refusal, item, change)?)
+                Err(refused(refusal, item, change, whose(space))?)
             }
             "again" => Ok(vec![Ok(first(answer)?)]),
             "another" => Err(CacheError::KeyOfAnother),
@@ -233,9 +239,9 @@ pub(super) fn fence_refusal(
 /// What became of one change: the outer error is an answer that cannot be read.
 fn changed(
     mut answer: Answer,
-    item: usize,
-    change: &Change,
+    (item, change): (usize, &Change),
     now_ms: i64,
+    whose: &'static str,
 ) -> Result<Result<Changed, CacheError>, CacheError> {
     let word = answer.text().map_err(unread)?;
     let done = match word.as_str() {
@@ -244,6 +250,7 @@ fn changed(
                 answer.array().map_err(unread)?,
                 Some(item),
                 Some(change),
+                whose,
             )?));
         }
         "s" => Changed::Stored(stored(&mut answer)?),
@@ -273,11 +280,20 @@ fn stored(answer: &mut Answer) -> Result<Stored, CacheError> {
     })
 }
 
+/// What a quota is one of.
+fn whose(space: &Space) -> &'static str {
+    match space.policy.placement {
+        Placement::Together => "namespace",
+        Placement::Spread => "partition of the namespace",
+    }
+}
+
 /// Why a change was refused.
 fn refused(
     mut answer: Answer,
     item: Option<usize>,
     change: Option<&Change>,
+    whose: &'static str,
 ) -> Result<CacheError, CacheError> {
     let refusal = match answer.text().map_err(unread)?.as_str() {
         "key" => Refusal::KeyNotFound,
@@ -319,7 +335,7 @@ fn refused(
             max: u64::try_from(VALUE_BYTES_MAX).unwrap_or(u64::MAX),
         },
         "quota" => Refusal::Quota {
-            whose: "namespace",
+            whose,
             unit: match answer.text().map_err(unread)?.as_str() {
                 "keys" => "keys",
                 _ => "bytes",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::OptionFuture;
 use plinth_redis_link::Answer;
 
 use super::area::Area;
@@ -12,10 +14,23 @@ use crate::backend::Looking;
 use crate::error::CacheError;
 use crate::model::{Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen, LeasedRead};
 
-/// The first pause between two looks at a lease, in milliseconds; doubles with each.
-const LOOK_EVERY_MS_MIN: u64 = 5;
-/// The longest.
-const LOOK_EVERY_MS_MAX: u64 = 50;
+/// How often who waits for a lease looks at it, because its end may be told to any instance; what this instance does wakes him.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseLooks {
+    /// The first pause between two looks, in milliseconds; doubles with each.
+    pub first_ms: u64,
+    /// The longest.
+    pub longest_ms: u64,
+}
+
+impl Default for LeaseLooks {
+    fn default() -> Self {
+        Self {
+            first_ms: 5,
+            longest_ms: 50,
+        }
+    }
+}
 
 impl RedisCache {
     pub(super) async fn read_or_lease(
@@ -75,7 +90,7 @@ impl RedisCache {
         Ok(LeasedRead { read, lease })
     }
 
-    /// Looks at the lease now and then: its end may be told to any instance.
+    /// Waits to be woken by a change of this instance, and looks at the lease now and then.
     pub(super) async fn wait_for_lease(
         &self,
         area: &Area,
@@ -87,8 +102,14 @@ impl RedisCache {
         let until_ms = self.clock.monotonic_ms().saturating_add(wait_ms);
         let token = text_of(token);
         let args = [key.as_str().as_bytes(), token.as_bytes()];
-        let mut pause_ms = LOOK_EVERY_MS_MIN;
+        let waiter = self.waiting.enter(&area.key("l:", key.as_str()));
+        let mut pause_ms = self.lease_looks.first_ms;
         loop {
+            // Heard from before the look on, so that no end is missed.
+            let ended = waiter.as_ref().map(|waiter| waiter.ended.notified());
+            let ended = OptionFuture::from(ended);
+            tokio::pin!(ended);
+            let _not_yet = (&mut ended).now_or_never();
             let left = self
                 .eval(area, &scripts::LEASED, Kind::Reads, &args)
                 .await?;
@@ -97,9 +118,10 @@ impl RedisCache {
             }
             tokio::select! {
                 () = self.clock.sleep_until_monotonic(until_ms) => return Ok(()),
+                Some(()) = ended => {}
                 () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
             }
-            pause_ms = pause_ms.saturating_mul(2).min(LOOK_EVERY_MS_MAX);
+            pause_ms = pause_ms.saturating_mul(2).min(self.lease_looks.longest_ms);
         }
     }
 
@@ -113,8 +135,19 @@ impl RedisCache {
         let args = [key.as_str().as_bytes(), token.as_bytes()];
         let answer = self
             .eval(area, &scripts::RELEASE, Kind::Writes, &args)
-            .await?;
-        Ok(answer == plinth_redis_link::Value::Int(1))
+            .await;
+        self.wake(area, std::iter::once(key));
+        Ok(answer? == plinth_redis_link::Value::Int(1))
+    }
+}
+
+impl RedisCache {
+    /// Wakes who waits for leases of keys that were changed, or may have been.
+    pub(super) fn wake<'keys>(&self, area: &Area, keys: impl Iterator<Item = &'keys Key>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        keys.for_each(|key| self.waiting.wake(&area.key("l:", key.as_str())));
     }
 }
 

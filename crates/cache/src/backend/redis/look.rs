@@ -10,8 +10,39 @@ use crate::backend::Looking;
 use crate::error::CacheError;
 use crate::model::{BATCH_READ_BYTES_MAX, Key, Read, VALUE_BYTES_MAX, answer_too_large};
 
-/// So many values are never too large together.
-const PLAIN_KEYS_MAX: usize = BATCH_READ_BYTES_MAX / VALUE_BYTES_MAX;
+/// Keys of one area, and how they are read.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'call> {
+    pub(super) area: &'call Area,
+    pub(super) keys: &'call [Key],
+    pub(super) looking: Looking,
+    /// Most bytes of values that are handed over.
+    pub(super) most: usize,
+}
+
+/// What a bounded read finds.
+pub(super) enum Glance<T> {
+    Here(T),
+    /// Values of so many bytes, which is more than may be handed over.
+    TooLarge(usize),
+}
+
+impl<T> Glance<T> {
+    /// Errors: 1007 naming `keys` where there is more than may be handed over.
+    pub(super) fn whole(self) -> Result<T, CacheError> {
+        match self {
+            Self::Here(found) => Ok(found),
+            Self::TooLarge(bytes) => Err(answer_too_large(bytes).into()),
+        }
+    }
+
+    pub(super) fn map<U>(self, form: impl FnOnce(T) -> U) -> Glance<U> {
+        match self {
+            Self::Here(found) => Glance::Here(form(found)),
+            Self::TooLarge(bytes) => Glance::TooLarge(bytes),
+        }
+    }
+}
 
 impl RedisCache {
     /// Reads keys at one instant.
@@ -21,27 +52,32 @@ impl RedisCache {
         keys: &[Key],
         looking: Looking,
     ) -> Result<Vec<Read>, CacheError> {
-        let looked = self.look_closely(area, keys, looking, false).await?;
+        let asked = Asked {
+            area,
+            keys,
+            looking,
+            most: BATCH_READ_BYTES_MAX,
+        };
+        let looked = self.look_closely(asked, false).await?.whole()?;
         Ok(looked.reads())
     }
 
     /// The same, with the entries as they are stored, and where it is asked for with a version that the namespace had given
-    /// before. By one command or script, which hands over no more than [`BATCH_READ_BYTES_MAX`] of values; by another script where
+    /// before. By one command or script, which hands over no more than so many bytes of values; by another script where
     /// an entry is one that only a script can judge, or where there is more.
     pub(super) async fn look_closely(
         &self,
-        area: &Area,
-        keys: &[Key],
-        looking: Looking,
+        asked: Asked<'_>,
         with_seen: bool,
-    ) -> Result<Looked, CacheError> {
-        let raw = if keys.len() <= PLAIN_KEYS_MAX {
+    ) -> Result<Glance<Looked>, CacheError> {
+        let Asked { area, keys, .. } = asked;
+        let raw = if keys.len().saturating_mul(VALUE_BYTES_MAX) <= asked.most {
             Some(self.read_few(area, keys, with_seen).await?)
         } else {
-            self.read_many(area, keys).await?
+            self.read_many(asked).await?
         };
         let Some(mut raw) = raw else {
-            return self.look_by_script(area, keys, looking, 0).await;
+            return self.look_by_script(asked, 0).await;
         };
         let (seen, now_ms) = (raw.seen, raw.now_ms);
         let looked = |found| Looked {
@@ -51,7 +87,8 @@ impl RedisCache {
             is_whole: true,
         };
         let Some(cleared) = raw.found.bytes().map_err(read)? else {
-            return Ok(looked(keys.iter().map(|_| None).collect()));
+            let none = keys.iter().map(|_| None).collect();
+            return Ok(Glance::Here(looked(none)));
         };
         let cleared = std::str::from_utf8(&cleared)
             .ok()
@@ -64,15 +101,15 @@ impl RedisCache {
             let stored = stored.filter(|stored| !stored.is_over(now_ms, cleared));
             if stored.as_ref().is_some_and(Stored::needs_script) {
                 drop((entries, stored, raw));
-                return self.look_by_script(area, keys, looking, seen).await;
+                return self.look_by_script(asked, seen).await;
             }
             entries.push(stored);
         }
         let bytes = entries.iter().flatten().map(Stored::value_bytes).sum();
-        if bytes > BATCH_READ_BYTES_MAX && looking == Looking::Reading {
-            return Err(answer_too_large(bytes).into());
+        if bytes > asked.most && asked.looking == Looking::Reading {
+            return Ok(Glance::TooLarge(bytes));
         }
-        Ok(looked(entries))
+        Ok(Glance::Here(looked(entries)))
     }
 
     /// Reads keys whose values together are certainly not too large.
@@ -103,9 +140,10 @@ impl RedisCache {
     }
 
     /// Reads keys by a script that looks at the lengths of their values first; `None` where they are too large together.
-    async fn read_many(&self, area: &Area, keys: &[Key]) -> Result<Option<Raw>, CacheError> {
+    async fn read_many(&self, asked: Asked<'_>) -> Result<Option<Raw>, CacheError> {
+        let Asked { area, keys, .. } = asked;
         let heads = keys.len().saturating_mul(HEAD_BYTES_MAX);
-        let most = BATCH_READ_BYTES_MAX.saturating_add(heads).to_string();
+        let most = asked.most.saturating_add(heads).to_string();
         let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 1);
         args.push(most.as_bytes());
         args.extend(keys.iter().map(|key| key.as_str().as_bytes()));
@@ -137,12 +175,16 @@ impl RedisCache {
 
     async fn look_by_script(
         &self,
-        area: &Area,
-        keys: &[Key],
-        looking: Looking,
+        asked: Asked<'_>,
         seen: i64,
-    ) -> Result<Looked, CacheError> {
-        let most = BATCH_READ_BYTES_MAX.to_string();
+    ) -> Result<Glance<Looked>, CacheError> {
+        let Asked {
+            area,
+            keys,
+            looking,
+            most,
+        } = asked;
+        let most = most.to_string();
         let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 2);
         args.push(match looking {
             Looking::Reading => b"r",
@@ -156,18 +198,18 @@ impl RedisCache {
         let bytes = answer.integer().map_err(read)?;
         if bytes > 0 && looking == Looking::Reading {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            return Err(answer_too_large(bytes).into());
+            return Ok(Glance::TooLarge(bytes));
         }
         let found = keys.iter().map(|_| {
             let bytes = answer.bytes().map_err(read)?;
             bytes.map(Stored::parse).transpose()
         });
-        Ok(Looked {
+        Ok(Glance::Here(Looked {
             found: found.collect::<Result<_, CacheError>>()?,
             now_ms,
             seen,
             is_whole: bytes == 0,
-        })
+        }))
     }
 
     fn now_ms(&self, time: Value) -> Result<i64, CacheError> {
@@ -201,7 +243,7 @@ struct Raw {
 }
 
 impl Looked {
-    fn reads(self) -> Vec<Read> {
+    pub(super) fn reads(self) -> Vec<Read> {
         let now_ms = self.now_ms;
         let read =
             |stored: Option<Stored>| stored.map_or(Read::Absent, |stored| stored.read(now_ms));

@@ -14,18 +14,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use plinth_core::{Fence, SharedClock};
 use plinth_redis_link::{Heard, Heed, Listener, PushKind, Value, cmd};
 
 use self::kept::{Came, Entry, Kept, Marker};
 use super::area::Area;
+use super::look::{Asked, Glance};
+use super::spread::{Part, put_together};
 use super::{EngineClock, RedisCache};
 use crate::backend::{CacheBackend, Capability, Looking};
 use crate::error::{CacheError, EngineFault};
 use crate::model::{
-    BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseState, LeaseToken, LeaseWhen,
-    LeasedRead, Read, Reply, Scan, Scanned, Space, Tags,
+    BATCH_READ_BYTES_MAX, BackendStats, Change, Changed, Guard, Key, LeaseMs, LeaseState,
+    LeaseToken, LeaseWhen, LeasedRead, Read, Reply, Scan, Scanned, Space, Tags,
 };
 use crate::settings::{NearSettings, WhenAway};
 
@@ -165,61 +168,71 @@ impl NearCache {
         Some(found.into_iter().map(read).collect())
     }
 
-    /// Reads keys from here or from Redis, and says where from; where it is away and the settings say so, from what stood last.
+    /// Reads all keys from one area.
     async fn look(
         &self,
         area: &Area,
         keys: &[Key],
         looking: Looking,
     ) -> Result<Reply<Vec<Read>>, CacheError> {
-        let names = names_of(area, keys.iter());
+        let asked = Asked {
+            area,
+            keys,
+            looking,
+            most: BATCH_READ_BYTES_MAX,
+        };
+        self.look_closely(asked).await?.whole()
+    }
+
+    /// Reads keys from here or from Redis, and says where from; where it is away and the settings say so, from what stood last.
+    async fn look_closely(&self, asked: Asked<'_>) -> Part {
+        let names = names_of(asked.area, asked.keys.iter());
         if let Some(reads) = self.answer(&names, Trust::Coherent) {
-            return Ok(Reply::from_near(reads, true));
+            return Ok(Glance::Here(Reply::from_near(reads, true)));
         }
         count(&self.near.counts.misses, names.len());
-        match self.ask(area, keys, &names, looking).await {
+        match self.ask(asked, &names).await {
             // Who only looks decides by what there is, and is not told that it may be old.
             Err(error)
                 if self.when_away == WhenAway::Near
-                    && looking == Looking::Reading
+                    && asked.looking == Looking::Reading
                     && is_away(&error) =>
             {
                 let last = self.answer(&names, Trust::Last).ok_or(error)?;
-                Ok(Reply {
+                Ok(Glance::Here(Reply {
                     degraded: true,
                     ..Reply::from_near(last, true)
-                })
+                }))
             }
-            asked => asked.map(Reply::full),
+            told => told.map(|told| told.map(Reply::full)),
         }
     }
 
     async fn ask(
         &self,
-        area: &Area,
-        keys: &[Key],
+        asked: Asked<'_>,
         names: &[String],
-        looking: Looking,
-    ) -> Result<Vec<Read>, CacheError> {
-        let space = self.near.kept.space(&area.prefix);
+    ) -> Result<Glance<Vec<Read>>, CacheError> {
+        let space = self.near.kept.space(&asked.area.prefix);
         let marker = space.and_then(|space| self.near.kept.mark(&space, names));
         let is_deaf = marker.is_none();
         let asked_ms = self.clock.monotonic_ms();
         let redirected = self.far.link.numbers().redirects_total;
         let with_seen = marker.is_some();
-        let looked = self
-            .far
-            .look_closely(area, keys, looking, with_seen)
-            .await?;
+        let looked = self.far.look_closely(asked, with_seen).await?;
         if is_deaf {
             // Nobody is told later what stood before what was told now.
             names.iter().for_each(|name| self.near.kept.drop_key(name));
         }
+        let looked = match looked {
+            Glance::Here(looked) => looked,
+            Glance::TooLarge(bytes) => return Ok(Glance::TooLarge(bytes)),
+        };
         // Whoever a cluster sends to may be a primary that is not listened to yet.
         let marker = marker
             .filter(|_| looked.is_whole && self.far.link.numbers().redirects_total == redirected);
         let (seen, read_ms) = (looked.seen, looked.now_ms);
-        let mut reads = Vec::with_capacity(keys.len());
+        let mut reads = Vec::with_capacity(names.len());
         for (place, (stored, name)) in looked.found.into_iter().zip(names).enumerate() {
             let Some(stored) = stored else {
                 reads.push(Read::Absent);
@@ -238,7 +251,15 @@ impl NearCache {
             }
             reads.push(stored.read(read_ms));
         }
-        Ok(reads)
+        Ok(Glance::Here(reads))
+    }
+
+    /// What is known of all areas of a namespace.
+    fn kept_of(&self, space: &Space) -> Vec<Arc<kept::Space>> {
+        let areas = self.far.areas(space).into_iter();
+        areas
+            .filter_map(|area| self.near.kept.space(&area.prefix))
+            .collect()
     }
 
     fn keep(&self, marker: &Marker, place: usize, name: &str, came: Came) {
@@ -349,7 +370,7 @@ impl CacheBackend for NearCache {
     }
 
     async fn get(&self, space: &Space, key: &Key) -> Result<Reply<Read>, CacheError> {
-        let area = self.far.area(space)?;
+        let area = self.far.area_of(space, key);
         let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
         let one = |mut reads: Vec<Read>| reads.pop().unwrap_or(Read::Absent);
         Ok(found.await?.map(one))
@@ -361,8 +382,20 @@ impl CacheBackend for NearCache {
         keys: &[Key],
         looking: Looking,
     ) -> Result<Reply<Vec<Read>>, CacheError> {
-        let area = self.far.area(space)?;
-        self.look(&area, keys, looking).await
+        if let Some(area) = self.far.common_area(space, keys.iter()) {
+            return self.look(&area, keys, looking).await;
+        }
+        let groups = self.far.groups(space, keys.iter());
+        put_together(&groups, keys.len(), |group, most| {
+            let asked = Asked {
+                area: &group.area,
+                keys: &group.keys,
+                looking,
+                most,
+            };
+            self.look_closely(asked).boxed()
+        })
+        .await
     }
 
     async fn apply(
@@ -371,8 +404,14 @@ impl CacheBackend for NearCache {
         changes: Vec<Change>,
         guard: Guard,
     ) -> Result<Reply<Vec<Result<Changed, CacheError>>>, CacheError> {
-        let area = self.far.area(space)?;
-        let names = names_of(&area, changes.iter().map(|change| &change.key));
+        let keys = changes.iter().map(|change| &change.key);
+        let names = match self.far.common_area(space, keys.clone()) {
+            Some(area) => names_of(&area, keys),
+            None => {
+                let lies = |key: &Key| self.far.area_of(space, key).key("e:", key.as_str());
+                keys.map(lies).collect()
+            }
+        };
         let _changing = self.near.kept.changing(&names);
         self.far.apply(space, changes, guard).await
     }
@@ -382,9 +421,9 @@ impl CacheBackend for NearCache {
     }
 
     async fn clear(&self, space: &Space, fence: Option<Fence>) -> Result<i64, CacheError> {
-        let area = self.far.area(space)?;
-        let kept = self.near.kept.space(&area.prefix);
-        let _clearing = kept.as_deref().map(|kept| self.near.kept.clearing(kept));
+        let kept = self.kept_of(space);
+        let clearing = kept.iter().map(|kept| self.near.kept.clearing(kept));
+        let _clearing: Vec<_> = clearing.collect();
         self.far.clear(space, fence).await
     }
 
@@ -394,13 +433,13 @@ impl CacheBackend for NearCache {
         tags: Tags,
         fence: Option<Fence>,
     ) -> Result<i64, CacheError> {
-        let area = self.far.area(space)?;
-        let kept = self.near.kept.space(&area.prefix);
+        let kept = self.kept_of(space);
         let named = tags.as_slice().iter();
         let named: Vec<_> = named.map(|tag| tag.as_str().to_owned()).collect();
-        let _invalidating = kept
-            .as_deref()
-            .map(|kept| self.near.kept.invalidating(kept, named));
+        let invalidating = kept.iter();
+        let invalidating =
+            invalidating.map(|kept| self.near.kept.invalidating(kept, named.clone()));
+        let _invalidating: Vec<_> = invalidating.collect();
         self.far.invalidate_tags(space, tags, fence).await
     }
 
@@ -412,7 +451,7 @@ impl CacheBackend for NearCache {
         when: LeaseWhen,
     ) -> Result<Reply<LeasedRead>, CacheError> {
         if when == LeaseWhen::Needed {
-            let area = self.far.area(space)?;
+            let area = self.far.area_of(space, key);
             let found = self.look(&area, std::slice::from_ref(key), Looking::Reading);
             let mut found = found.await?;
             if let Some(read) = found.answer.pop().filter(|read| !read.needs_filling()) {

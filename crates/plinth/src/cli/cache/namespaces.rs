@@ -79,6 +79,9 @@ pub(crate) struct SettingsArguments {
     /// {"kind":"sql","database":"shop","sql":"SELECT status FROM orders WHERE no = ?"}
     #[arg(long, value_name = "JSON")]
     loader: Option<String>,
+    /// Where the keys lie: together, so that a batch can be all or nothing; or spread over the nodes of a cluster
+    #[arg(long)]
+    placement: Option<String>,
 }
 
 impl SettingsArguments {
@@ -115,6 +118,7 @@ impl From<SettingsArguments> for NamespaceSettings {
             keys_max: arguments.keys_max,
             bytes_max: arguments.bytes_max,
             codec: arguments.codec,
+            placement: arguments.placement,
         }
     }
 }

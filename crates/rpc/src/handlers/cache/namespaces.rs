@@ -110,6 +110,7 @@ fn settings(settings: CacheNamespaceSettings) -> NamespaceSettings {
         bytes_max: settings.bytes_max,
         codec: text(settings.codec),
         loader: settings.loader.map(loader),
+        placement: text(settings.placement),
     }
 }
 
@@ -171,6 +172,7 @@ fn info(info: NamespaceInfo) -> CacheNamespace {
             bytes_max: settings.bytes_max,
             codec: settings.codec.map(Into::into),
             loader: settings.loader.map(loader_shown),
+            placement: settings.placement.map(Into::into),
         },
         version: info.version.0,
         created_at_ms: info.created_at_ms,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use plinth_client::{AppendOptions, CacheLease, NamespaceSettings, SetOptions};
+use plinth_client::{AppendOptions, CacheLease, NamespaceSettings, SetItem, SetOptions};
 use serde_json::json;
 
 use super::super::{Log, Rig, Scenario, refused};
@@ -52,6 +52,26 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     "fields": [],
                 });
                 json!([full, "replaced", full, "small", true, 19_997, true])
+            },
+        },
+        Scenario {
+            name: "cache: a spread namespace changes keys together only within a partition, and moves only while it is empty",
+            run: spread,
+            expect: || {
+                json!([
+                    refused(1001, "INVALID_ARGUMENT", &["settings.placement"]),
+                    refused(1001, "INVALID_ARGUMENT", &["settings.keys_max"]),
+                    "spread",
+                    refused(1011, "UNSUPPORTED", &["items[1].key"]),
+                    refused(1011, "UNSUPPORTED", &["items[1].key"]),
+                    [true, true, true, true],
+                    [true, true, true, true],
+                    ["a", "b", "{b}1", "{b}2"],
+                    refused(1006, "PRECONDITION_FAILED", &["settings.placement"]),
+                    refused(1006, "PRECONDITION_FAILED", &["settings.placement"]),
+                    [true, "together", false],
+                    true,
+                ])
             },
         },
     ]
@@ -257,6 +277,64 @@ fn quota_and_codec<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, 
         let found = cache.get(&space, "long").await?.context("it is there")?;
         log.note(found.value == format!("{text}end").as_bytes());
         cache.delete_namespace(&space).await?;
+        Ok(())
+    })
+}
+
+fn spread<'run>(rig: &'run Rig, log: &'run mut Log) -> BoxFuture<'run, Result<()>> {
+    Box::pin(async move {
+        let (cache, space) = (rig.client.cache(), rig.name("in-parts"));
+        let placed = |placement: &str, keys_max| NamespaceSettings {
+            placement: Some(placement.to_owned()),
+            keys_max,
+            ..NamespaceSettings::default()
+        };
+        for settings in [
+            placed("apart", None),
+            placed("spread", Some(1)),
+            placed("spread", None),
+        ] {
+            let defined = cache.define_namespace(&space, &settings, None).await;
+            log.outcome(defined, |it| it.settings.placement);
+        }
+        let item = |key: &str| SetItem {
+            key: key.to_owned(),
+            value: b"v".to_vec().into(),
+            options: SetOptions::default(),
+        };
+        let apart = ["a", "b"].map(item);
+        log.outcome(cache.batch_set(&space, &apart, true).await, |_| "stored");
+        let keys = [("a", None), ("b", None)];
+        log.outcome(cache.batch_delete(&space, &keys, true).await, |_| "deleted");
+        let alone = cache.batch_set(&space, &apart, false).await?;
+        let together = cache
+            .batch_set(&space, &["{b}1", "{b}2"].map(item), true)
+            .await?;
+        let made = alone.iter().chain(&together);
+        log.note(made.map(|it| it.code == 0).collect::<Vec<_>>());
+        let found = cache.batch_get(&space, &["a", "b", "{b}1", "{b}2"]).await?;
+        log.note(found.iter().map(Option::is_some).collect::<Vec<_>>());
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = cache.scan(&space, None, cursor.as_deref(), Some(1)).await?;
+            seen.extend(page.items.into_iter().map(|item| item.key));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        log.note(seen);
+        let together = placed("together", None);
+        let moved = cache.define_namespace(&space, &together, None).await;
+        log.outcome(moved, |_| "moved");
+        log.outcome(cache.delete_namespace(&space).await, |_| "deleted");
+        let cleared = cache.clear(&space).await?;
+        let moved = cache.define_namespace(&space, &together, None).await?;
+        let found = cache.get(&space, "a").await?;
+        log.note((cleared > 0, moved.settings.placement, found.is_some()));
+        log.note(cache.delete_namespace(&space).await?);
         Ok(())
     })
 }

@@ -25,6 +25,16 @@ local function next_version()
   return redis.call('HGET', p .. 'n', 'v')
 end
 
+-- The same, and above a number that another partition has given ('' for none).
+local function version_above(other)
+  local version = next_version()
+  if other ~= '' and version <= other then
+    redis.call('HSET', p .. 'n', 'v', other)
+    version = next_version()
+  end
+  return version
+end
+
 -- Makes the namespace one that can hold something.
 local function open()
   if not clear then
