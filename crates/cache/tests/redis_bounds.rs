@@ -1,6 +1,8 @@
 //! What one call may make of Redis: bytes of a batch of reads, open leases of a namespace.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
     reason = "the inputs are written in the tests; a bad one is a fault of the test"
 )]
 
@@ -14,7 +16,7 @@ use plinth_cache::model::{
 };
 use plinth_cache::{CacheError, EngineClock, NearCache, NearSettings, RedisCache};
 use plinth_core::{Error, ErrorCode, SystemClock};
-use plinth_testkit::redis::{RedisProcess, is_installed};
+use plinth_testkit::redis::{RedisCluster, RedisProcess, is_installed};
 
 use support::*;
 
@@ -31,17 +33,84 @@ fn names(count: usize) -> Vec<Key> {
         .collect()
 }
 
-fn far(server: &RedisProcess) -> Arc<RedisCache> {
-    redis_cache(&server.url(), EngineClock::Server, SystemClock::shared())
+fn far(server: &Servers) -> Arc<RedisCache> {
+    redis_cache(&server.url, EngineClock::Server, SystemClock::shared())
 }
 
-/// Bytes that a server has sent to all clients.
-async fn sent_bytes(server: &RedisProcess) -> usize {
-    let text = server.ask(&["INFO", "stats"]).await.expect("answers");
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
-    line.expect("is counted").trim().parse().expect("a number")
+/// Servers of the test's own.
+struct Servers {
+    url: String,
+    all: Vec<RedisProcess>,
+}
+
+async fn deployments() -> [Servers; 2] {
+    let single = RedisProcess::start("").await.expect("starts");
+    let cluster = RedisCluster::start(2, 0).await.expect("starts");
+    [
+        Servers {
+            url: single.url(),
+            all: vec![single],
+        },
+        Servers {
+            url: cluster.url(),
+            all: cluster.servers,
+        },
+    ]
+}
+
+impl Servers {
+    /// Asks the one that has the key.
+    async fn ask_owner(&self, order: &[&str]) {
+        let mut answers = Vec::new();
+        for server in &self.all {
+            match server.ask(order).await {
+                Ok(answer) if !answer.contains("MOVED") => return,
+                other => answers.push(other),
+            }
+        }
+        panic!("nobody took it: {answers:?}");
+    }
+}
+
+/// Bytes that the servers have sent to all clients.
+async fn sent_bytes(servers: &Servers) -> usize {
+    let mut sent = 0;
+    for server in &servers.all {
+        let text = server.ask(&["INFO", "stats"]).await.expect("answers");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        let bytes = line.expect("is counted").trim().parse::<usize>();
+        sent += bytes.expect("a number");
+    }
+    sent
+}
+
+/// Values around the length up to which they are read without being measured.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_reads_tells_values_whole_whatever_their_length() {
+    if !is_installed() {
+        return;
+    }
+    for servers in deployments().await {
+        let cache = far(&servers);
+        // 16 MiB by 1,000 items, and the longest head; an entry has a head of 112 bytes.
+        for length in 18_995..19_010 {
+            let space = space("shop", &format!("of-{length}"));
+            let keys = names(5);
+            store_each(&*cache, &space, &keys[..3], &plain(b"short")).await;
+            store_each(&*cache, &space, &keys[3..4], &plain(&vec![7; length])).await;
+            for _ in 0..2 {
+                let reads = many(&*cache, &space, &keys, Looking::Reading).await;
+                let reads = reads.expect("fits").into_iter().map(Read::found);
+                let lengths: Vec<_> = reads
+                    .map(|found| found.map(|found| found.value.bytes.len()))
+                    .collect();
+                let short = Some(5);
+                assert_eq!(lengths, [short, short, short, Some(length), None]);
+            }
+        }
+    }
 }
 
 async fn many(
@@ -69,11 +138,16 @@ async fn a_batch_of_reads_that_is_too_large_is_refused_before_it_is_sent() {
     if !is_installed() {
         return;
     }
-    let server = RedisProcess::start("").await.expect("starts");
-    let (cache, space) = (far(&server), space("shop", "orders"));
+    for servers in deployments().await {
+        a_batch_that_is_too_large(&servers).await;
+    }
+}
+
+async fn a_batch_that_is_too_large(server: &Servers) {
+    let (cache, space) = (far(server), space("shop", "orders"));
     let (keys, large) = (names(2 * FITTING), plain(&vec![7; MIB]));
     store_each(&*cache, &space, &keys, &large).await;
-    let before = sent_bytes(&server).await;
+    let before = sent_bytes(server).await;
     let refused = many(&*cache, &space, &keys, Looking::Reading).await;
     let error = refused.map(|reads| reads.len()).expect_err("is refused");
     assert_eq!(
@@ -96,7 +170,7 @@ async fn a_batch_of_reads_that_is_too_large_is_refused_before_it_is_sent() {
     }
     let looked = many(&*near, &space, &keys, Looking::Peeking).await;
     assert!(looked.expect("looks").iter().all(Read::is_found));
-    let sent = sent_bytes(&server).await - before;
+    let sent = sent_bytes(server).await - before;
     assert!(sent < MIB, "{sent} bytes were sent");
     // What came without its bytes was not kept for readers.
     for backend in [&*near as &dyn CacheBackend, &*cache] {
@@ -118,8 +192,13 @@ async fn what_is_gone_does_not_count_in_a_batch_of_reads() {
     if !is_installed() {
         return;
     }
-    let server = RedisProcess::start("").await.expect("starts");
-    let (cache, space) = (far(&server), space("shop", "orders"));
+    for servers in deployments().await {
+        what_is_gone_does_not_count(&servers).await;
+    }
+}
+
+async fn what_is_gone_does_not_count(server: &Servers) {
+    let (cache, space) = (far(server), space("shop", "orders"));
     let keys = names(2 * FITTING);
     let tagged = Put {
         tags: tags(&["old"]),
@@ -154,11 +233,13 @@ async fn a_namespace_has_so_many_open_leases_and_no_more() {
     if !is_installed() {
         return;
     }
-    let server = RedisProcess::start("").await.expect("starts");
-    let (cache, space) = (
-        quick_redis(&server.url(), "bounds"),
-        space("shop", "orders"),
-    );
+    for servers in deployments().await {
+        so_many_open_leases(&servers).await;
+    }
+}
+
+async fn so_many_open_leases(server: &Servers) {
+    let (cache, space) = (quick_redis(&server.url, "bounds"), space("shop", "orders"));
     let granted = |leased: Result<LeaseState, CacheError>| match leased.expect("leases") {
         LeaseState::Granted { token } => token,
         other => panic!("{other:?}"),
@@ -175,11 +256,11 @@ async fn a_namespace_has_so_many_open_leases_and_no_more() {
           if #rows == 2000 or n == tonumber(ARGV[1]) then redis.call('ZADD', KEYS[1], unpack(rows)) rows = {} end \
         end return 1";
     let others = |count: usize, ends: &'static str| {
-        let (server, count) = (&server, count.to_string());
+        let count = count.to_string();
         async move {
             let books = "bounds:{shop:orders}:q";
             let order = ["EVAL", fill, "1", books, &count, ends];
-            server.ask(&order).await.expect("fills");
+            server.ask_owner(&order).await;
         }
     };
     others(LEASES_MAX - 2, "9000000000000").await;

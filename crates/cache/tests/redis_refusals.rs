@@ -9,7 +9,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use plinth_cache::RedisCache;
-use plinth_cache::backend::CacheBackend as _;
+use plinth_cache::backend::{CacheBackend as _, Looking};
 use plinth_cache::model::Condition;
 use plinth_core::{Error, ErrorCode, Outcome};
 use plinth_testkit::redis::{RedisCluster, RedisProcess, is_installed};
@@ -131,7 +131,8 @@ async fn a_user_who_may_only_read_is_refused_changes_and_no_reads() {
     if !is_installed() {
         return;
     }
-    let user = "user reader on >secret ~* +@read +hello +ping +info +role +client +time";
+    let user =
+        "user reader on >secret ~* +@read +hello +ping +info +role +client +time +multi +exec";
     let server = RedisProcess::start(user).await.expect("starts");
     let writer = quick_redis(&server.url(), "refusals");
     store_if(&writer, b"v", Condition::Always)
@@ -140,6 +141,12 @@ async fn a_user_who_may_only_read_is_refused_changes_and_no_reads() {
     let url = format!("redis://reader:secret@{}", server.address());
     let reader = quick_redis(&url, "refusals");
     assert_eq!(find(&reader).await.expect("reads"), Some(b"v".to_vec()));
+    // Also many at once: that needs no script.
+    let keys = ["a", "k", "b", "c"].map(key);
+    let space = space("shop", "orders");
+    let reads = reader.get_many(&space, &keys, Looking::Reading).await;
+    let reads = reads.expect("reads").answer;
+    assert_eq!(reads.iter().filter(|read| read.is_found()).count(), 1);
     assert_eq!(
         known(store_if(&reader, b"w", Condition::Always).await),
         (ErrorCode::CacheOperation, Outcome::NotApplied)

@@ -2,8 +2,9 @@
 //!
 //! All keys of a namespace carry the hash tag `{tenant:namespace}` and so lie in one slot: a batch, a clear, an invalidation is
 //! one step of one server. A namespace that is spread has 64 such areas, `{tenant:namespace/00}` to `{tenant:namespace/63}`, each with all
-//! of the keys below (`area.rs`, `spread.rs`). The deciding clock is the server's `TIME`. One or two plain entries are read by `MGET`, more by a
-//! script that looks at their lengths first; those that slide or carry tags by a script, which judges them in one step.
+//! of the keys below (`area.rs`, `spread.rs`). The deciding clock is the server's `TIME`. One or two plain entries are read by `MGET`, more by
+//! a transaction of bounded `GETRANGE`s, and where values are larger by a script that looks at their lengths first; those that slide or
+//! carry tags by a script, which judges them in one step.
 //!
 //! Keys, after `<prefix>:{tenant:namespace}:`
 //!
@@ -27,6 +28,7 @@ use async_trait::async_trait;
 use plinth_core::{Fence, SharedClock};
 use plinth_redis_link::RedisLink;
 
+use self::look::Large;
 use self::waiting::Waiting;
 use super::{CacheBackend, Capability, Looking};
 use crate::error::CacheError;
@@ -89,6 +91,7 @@ pub struct RedisCache {
     engine_clock: EngineClock,
     clock: SharedClock,
     waiting: Waiting,
+    large: Large,
     lease_looks: LeaseLooks,
 }
 
@@ -120,6 +123,7 @@ impl RedisCache {
             engine_clock,
             clock,
             waiting: Waiting::default(),
+            large: Large::default(),
             lease_looks,
         })
     }

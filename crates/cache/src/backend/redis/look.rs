@@ -1,6 +1,10 @@
 //! Reads.
 
-use plinth_redis_link::{Answer, Value, cmd};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use plinth_redis_link::{Answer, LinkError, Value, cmd};
 
 use super::area::Area;
 use super::entry::{HEAD_BYTES_MAX, Stored};
@@ -8,7 +12,16 @@ use super::fault::{Kind, fault};
 use super::{EngineClock, RedisCache, scripts};
 use crate::backend::Looking;
 use crate::error::CacheError;
-use crate::model::{BATCH_READ_BYTES_MAX, Key, Read, VALUE_BYTES_MAX, answer_too_large};
+use crate::model::{
+    BATCH_ITEMS_MAX, BATCH_READ_BYTES_MAX, Key, Read, VALUE_BYTES_MAX, answer_too_large,
+};
+
+/// So many bytes of each value are read without measuring it first. The largest batch of such values is not too large.
+const CUT_BYTES: usize = BATCH_READ_BYTES_MAX / BATCH_ITEMS_MAX;
+/// How long it is remembered that an area holds larger ones.
+const LARGE_FOR: Duration = Duration::from_secs(10);
+/// Most areas of which that is remembered.
+const LARGE_AREAS_MAX: usize = 1_000;
 
 /// Keys of one area, and how they are read.
 #[derive(Clone, Copy)]
@@ -63,7 +76,7 @@ impl RedisCache {
     }
 
     /// The same, with the entries as they are stored, and where it is asked for with a version that the namespace had given
-    /// before. By one command or script, which hands over no more than so many bytes of values; by another script where
+    /// before. By one command, transaction or script, which hands over no more than so many bytes of values; by another script where
     /// an entry is one that only a script can judge, or where there is more.
     pub(super) async fn look_closely(
         &self,
@@ -74,7 +87,7 @@ impl RedisCache {
         let raw = if keys.len().saturating_mul(VALUE_BYTES_MAX) <= asked.most {
             Some(self.read_few(area, keys, with_seen).await?)
         } else {
-            self.read_many(asked).await?
+            self.read_many(asked, with_seen).await?
         };
         let Some(mut raw) = raw else {
             return self.look_by_script(asked, 0).await;
@@ -139,8 +152,71 @@ impl RedisCache {
         self.raw(seen, answers)
     }
 
+    /// Reads keys whose values may be too large together; `None` where they are.
+    async fn read_many(
+        &self,
+        asked: Asked<'_>,
+        with_seen: bool,
+    ) -> Result<Option<Raw>, CacheError> {
+        if !self.large.is_known(&asked.area.prefix) {
+            match self.read_cut(asked, with_seen).await? {
+                Cut::Whole(raw) => return Ok(Some(raw)),
+                Cut::Short => self.large.note(&asked.area.prefix),
+                Cut::Refused => {}
+            }
+        }
+        self.read_measured(asked).await
+    }
+
+    /// Reads the beginning of each value in one step, so much of it that all together are not too large. Needs half of the time that
+    /// the script needs.
+    async fn read_cut(&self, asked: Asked<'_>, with_seen: bool) -> Result<Cut, CacheError> {
+        let Asked { area, keys, .. } = asked;
+        let share = asked.most / keys.len().max(1);
+        let last = share.min(CUT_BYTES).saturating_add(HEAD_BYTES_MAX);
+        let (mut version, mut line) = (cmd("HGET"), cmd("GET"));
+        version.arg(area.key("n", "")).arg("v");
+        line.arg(area.key("c", ""));
+        let values = keys.iter().map(|key| {
+            let mut range = cmd("GETRANGE");
+            range.arg(area.key("e:", key.as_str())).arg(0).arg(last);
+            range
+        });
+        let commands = [cmd("MULTI")]
+            .into_iter()
+            .chain(with_seen.then_some(version))
+            .chain([line])
+            .chain(values)
+            .chain([cmd("TIME"), cmd("EXEC")]);
+        let answers = match self.link.read_all(area.slot, commands).await {
+            // A user without the right to it, a slot that is on the move: the script says what is the matter.
+            Err(LinkError::Refused { .. }) => return Ok(Cut::Refused),
+            answers => answers.map_err(|error| fault(error, Kind::Reads))?,
+        };
+        let done = answers.into_iter().next_back().unwrap_or(Value::Nil);
+        let mut done = Answer::of(done).map_err(read)?;
+        let seen = if with_seen {
+            done.value().map_err(read)?
+        } else {
+            Value::Nil
+        };
+        let mut found = vec![done.value().map_err(read)?];
+        for _ in keys {
+            found.push(match done.value().map_err(read)? {
+                // No entry is empty.
+                Value::BulkString(bytes) if bytes.is_empty() => Value::Nil,
+                Value::BulkString(bytes) if bytes.len() > last => return Ok(Cut::Short),
+                other => other,
+            });
+        }
+        let time = done.value().map_err(read)?;
+        let rest = Value::Array(vec![Value::Array(found), time]);
+        let rest = Answer::of(rest).map_err(read)?;
+        self.raw(seen, rest).map(Cut::Whole)
+    }
+
     /// Reads keys by a script that looks at the lengths of their values first; `None` where they are too large together.
-    async fn read_many(&self, asked: Asked<'_>) -> Result<Option<Raw>, CacheError> {
+    async fn read_measured(&self, asked: Asked<'_>) -> Result<Option<Raw>, CacheError> {
         let Asked { area, keys, .. } = asked;
         let heads = keys.len().saturating_mul(HEAD_BYTES_MAX);
         let most = asked.most.saturating_add(heads).to_string();
@@ -234,6 +310,37 @@ pub(super) struct Looked {
     pub(super) is_whole: bool,
 }
 
+/// What a read of beginnings finds.
+enum Cut {
+    /// They are all of the values.
+    Whole(Raw),
+    /// They are not.
+    Short,
+    /// Redis does not do it.
+    Refused,
+}
+
+/// Areas that hold large values, which are measured before they are read.
+#[derive(Default)]
+pub(super) struct Large(Mutex<HashMap<Box<str>, Instant>>);
+
+impl Large {
+    fn is_known(&self, prefix: &str) -> bool {
+        let areas = self.0.lock();
+        areas
+            .get(prefix)
+            .is_some_and(|since| since.elapsed() < LARGE_FOR)
+    }
+
+    fn note(&self, prefix: &str) {
+        let mut areas = self.0.lock();
+        if areas.len() >= LARGE_AREAS_MAX {
+            areas.clear();
+        }
+        areas.insert(prefix.into(), Instant::now());
+    }
+}
+
 /// What was read, not judged yet.
 struct Raw {
     seen: i64,
@@ -258,6 +365,6 @@ pub(super) fn judged(bytes: Option<Vec<u8>>, now_ms: i64) -> Result<Read, CacheE
     })
 }
 
-fn read(error: plinth_redis_link::LinkError) -> CacheError {
+fn read(error: LinkError) -> CacheError {
     fault(error, Kind::Reads)
 }
