@@ -16,6 +16,8 @@ use crate::settings::Settings;
 
 /// Time between two looks, in milliseconds.
 const LOOK_EVERY_MS: u64 = 200;
+/// Time between two questions for what the servers have evicted, in milliseconds.
+const EVICTIONS_EVERY_MS: u64 = 1_000;
 
 /// Begins to reach Redis, which need not be there. `None`: the settings name none.
 ///
@@ -101,6 +103,36 @@ pub(crate) struct RedisWatch {
 impl RedisWatch {
     /// Looks again and again, until the instance ends.
     pub(crate) async fn until(self, stop: CancellationToken) {
+        tokio::join!(self.watch(&stop), self.count_evictions(&stop));
+    }
+
+    /// Tells what the servers have evicted; while one of them does not tell, the last number stands.
+    async fn count_evictions(&self, stop: &CancellationToken) {
+        let mut looks = tokio::time::interval(Duration::from_millis(EVICTIONS_EVERY_MS));
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let counting = async {
+            loop {
+                looks.tick().await;
+                if let Ok(evicted) = self.link.evicted_keys().await {
+                    self.gauge("plinth_redis_evicted_keys", evicted);
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = counting => {}
+        }
+    }
+
+    fn gauge(&self, name: &'static str, value: u64) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "gauges for people; 52 bits are enough"
+        )]
+        self.metrics.set(name, &[], value as f64);
+    }
+
+    async fn watch(&self, stop: &CancellationToken) {
         let mut looks = tokio::time::interval(Duration::from_millis(LOOK_EVERY_MS));
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = LinkNumbers::default();
@@ -147,14 +179,9 @@ impl RedisWatch {
     /// Tells what has changed since the last look.
     fn measure(&self, told: &LinkNumbers) -> LinkNumbers {
         let now = self.link.numbers();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "gauges for people; 52 bits are enough"
-        )]
-        let gauge = |name, value: u64| self.metrics.set(name, &[], value as f64);
-        gauge("plinth_redis_connections", now.connections);
-        gauge("plinth_redis_in_flight", now.in_flight);
-        gauge("plinth_redis_queued", now.queued);
+        self.gauge("plinth_redis_connections", now.connections);
+        self.gauge("plinth_redis_in_flight", now.in_flight);
+        self.gauge("plinth_redis_queued", now.queued);
         for (name, before, after) in [
             (
                 "plinth_redis_reconnects_total",

@@ -19,7 +19,7 @@ use crate::settings::{Address, Deployment, RedisSettings, Target};
 use crate::slot::Slot;
 use crate::supervise::Task;
 use crate::topology::Topology;
-use crate::wire::{Dialer, ServerInfo, refusal_of, send, send_all};
+use crate::wire::{Dialer, ServerInfo, evicted_keys, refusal_of, send, send_all};
 
 /// Most callers that wait for a place among the commands under way; one more is refused (1009).
 pub const QUEUED_MAX: u64 = 20_000;
@@ -153,6 +153,20 @@ impl RedisLink {
     #[must_use]
     pub fn numbers(&self) -> LinkNumbers {
         self.rules.gauges.read()
+    }
+
+    /// Keys that the primaries have evicted since each was started. Errors: one of them does not tell.
+    pub async fn evicted_keys(&self) -> Result<u64, LinkError> {
+        let servers = self.topology.borrow().servers.clone();
+        let mut evicted = 0_u64;
+        for server in servers {
+            let live = server.live().await?;
+            let asking = evicted_keys(&live.connection);
+            let told = tokio::time::timeout(self.answer_within, asking).await;
+            let told = told.unwrap_or_else(|_| Err(self.late()));
+            evicted = evicted.saturating_add(told?);
+        }
+        Ok(evicted)
     }
 
     /// How well Redis can be reached, as of now.
@@ -312,11 +326,13 @@ impl RedisLink {
         let sent = Instant::now();
         let answered = tokio::time::timeout_at(deadline, told(live, call, asking)).await;
         self.rules.gauges.answered(sent);
-        answered.unwrap_or_else(|_| {
-            Err(LinkError::TimedOut {
-                after_ms: u64::try_from(self.answer_within.as_millis()).unwrap_or(u64::MAX),
-            })
-        })
+        answered.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    fn late(&self) -> LinkError {
+        LinkError::TimedOut {
+            after_ms: u64::try_from(self.answer_within.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }
 

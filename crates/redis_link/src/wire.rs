@@ -233,12 +233,6 @@ pub(crate) async fn send_all(
 /// Asks a server who it is. Errors: it is too old.
 pub(crate) async fn identify(connection: &MultiplexedConnection) -> Result<ServerInfo, LinkError> {
     let text = text_of(send(connection, redis::cmd("INFO").arg("server")).await?)?;
-    let field = |text: &str, name: &str| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_default().trim().to_owned()
-    };
     let version = version(&field(&text, "redis_version"));
     if version.0 < MAJOR_MIN {
         return Err(LinkError::not_connected(format!(
@@ -252,6 +246,22 @@ pub(crate) async fn identify(connection: &MultiplexedConnection) -> Result<Serve
         run_id: field(&text, "run_id"),
         eviction: field(&memory, "maxmemory_policy"),
     })
+}
+
+/// Asks a server how many keys it has evicted.
+pub(crate) async fn evicted_keys(connection: &MultiplexedConnection) -> Result<u64, LinkError> {
+    let text = text_of(send(connection, redis::cmd("INFO").arg("stats")).await?)?;
+    let told = field(&text, "evicted_keys");
+    told.parse().map_err(|_| LinkError::Unexpected {
+        text: format!("evicted_keys is `{told}`"),
+    })
+}
+
+fn field(text: &str, name: &str) -> String {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
 }
 
 fn version(text: &str) -> (u16, u16, u16) {

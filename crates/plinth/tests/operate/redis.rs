@@ -96,6 +96,7 @@ async fn instances_share_values_in_redis_which_may_go_and_come() {
             && metric(&one, "plinth_redis_commands_total").await >= 2.0
             && metric(&one, "plinth_redis_reconnects_total").await >= 1.0
             && metric(&one, "plinth_cache_near_heard").await >= 1.0
+            && metric(&one, "plinth_redis_evicted_keys").await >= 0.0
     })
     .await;
     turns("near", async || {

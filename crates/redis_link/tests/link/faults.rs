@@ -148,6 +148,32 @@ async fn a_full_server_refuses_a_script_before_its_first_write() {
 }
 
 #[tokio::test]
+async fn what_a_server_evicts_is_told() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = RedisProcess::start("").await.expect("starts");
+    let link = link(&server.url());
+    for index in 0..100 {
+        run(&link, set(&format!("k{index}"), "v"))
+            .await
+            .expect("stores");
+    }
+    assert_eq!(link.evicted_keys().await.expect("tells"), 0);
+    for (name, value) in [("maxmemory-policy", "allkeys-random"), ("maxmemory", "1")] {
+        let order = ["CONFIG", "SET", name, value];
+        server.ask(&order).await.expect("is full");
+    }
+    assert_eq!(
+        refusal(run(&link, set("k", "w")).await),
+        Refusal::OutOfMemory
+    );
+    assert_eq!(link.evicted_keys().await.expect("tells"), 100);
+    server.kill().await.expect("is killed");
+    assert!(link.evicted_keys().await.is_err());
+}
+
+#[tokio::test]
 async fn a_replica_and_a_server_that_cannot_save_refuse_writes_whole() {
     if !is_installed() {
         return;
