@@ -68,6 +68,8 @@ pub struct MemoryCache {
     versions: AtomicI64,
     bytes: AtomicU64,
     leases: AtomicUsize,
+    /// Bytes of `bytes` that fences take.
+    fence_bytes: AtomicU64,
     answers: Answers,
     bytes_max: u64,
     tenant_quota: Quota,
@@ -121,7 +123,8 @@ impl MemoryCache {
             versions: AtomicI64::new(epoch | within),
             bytes: AtomicU64::new(0),
             leases: AtomicUsize::new(0),
-            answers: Answers::default(),
+            fence_bytes: AtomicU64::new(0),
+            answers: Answers::new(settings.bytes_max),
             bytes_max: settings.bytes_max,
             tenant_quota: settings.tenant_quota(),
             eviction_turn: AtomicU64::new(0),
@@ -151,7 +154,22 @@ impl MemoryCache {
             self.leases.fetch_sub(ended, Ordering::Relaxed);
             freed.iter().for_each(|taken| self.forget(taken));
         }
-        let tags = self.namespaces.forget_empty();
+        let tags = self.namespaces.forget_empty() + self.namespaces.forget_unused_tags();
+        self.bytes.fetch_sub(tags, Ordering::Relaxed);
+        if self.namespaces.has_idle() {
+            self.forget_idle();
+        }
+    }
+
+    /// Makes room for other namespaces. Every room is held locked meanwhile, so that no change is under way.
+    fn forget_idle(&self) {
+        let rooms: Vec<MutexGuard<'_, Room>> = self.rooms.iter().map(Mutex::lock).collect();
+        let leased = rooms
+            .iter()
+            .flat_map(|room| room.leases.namespaces())
+            .collect();
+        let tags = self.namespaces.forget_idle(&leased);
+        drop(rooms);
         self.bytes.fetch_sub(tags, Ordering::Relaxed);
     }
 

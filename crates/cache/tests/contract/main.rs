@@ -8,11 +8,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounding;
 mod counting;
 mod expiring;
 mod fencing;
 mod leasing;
 mod once;
+mod racing;
 mod spreading;
 mod tagging;
 mod walking;

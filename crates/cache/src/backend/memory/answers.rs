@@ -1,4 +1,4 @@
-//! First answers to idempotency keys: kept for a while, in bounded number, the newest longest.
+//! First answers to idempotency keys: kept for a while, in bounded number and bytes, the newest longest.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,6 +10,10 @@ use crate::model::{Changed, FirstAnswer, ONCE_MS, Once, Scope};
 
 /// Most answers that are kept at one time; the oldest goes first.
 pub(super) const ANSWERS_MAX: usize = 262_144;
+/// Most of the memory bound that they may take: one part in so many.
+const BYTES_SHARE: u64 = 4;
+/// Bytes that one costs: its slot in a table that is half to nearly full, and its place by age.
+pub(super) const ANSWER_BYTES: u64 = 184;
 /// How many parts share the answers, so that keyed changes do not wait for each other.
 const PARTS: usize = 64;
 
@@ -27,6 +31,8 @@ struct Kept {
 pub(super) struct Part {
     by_id: HashMap<Id, Kept>,
     by_age: VecDeque<(Id, u64)>,
+    /// Most answers that it keeps.
+    most: usize,
 }
 
 /// The answers of all namespaces.
@@ -35,16 +41,21 @@ pub(super) struct Answers {
     hashers: (RandomState, RandomState),
 }
 
-impl Default for Answers {
-    fn default() -> Self {
+impl Answers {
+    /// None yet, within a share of a memory bound.
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let fitting = bytes_max / BYTES_SHARE / ANSWER_BYTES;
+        let most = usize::try_from(fitting).map_or(ANSWERS_MAX, |fitting| fitting.min(ANSWERS_MAX));
+        let part = || Part {
+            most: (most / PARTS).max(1),
+            ..Part::default()
+        };
         Self {
-            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            parts: (0..PARTS).map(|_| Mutex::new(part())).collect(),
             hashers: (RandomState::new(), RandomState::new()),
         }
     }
-}
 
-impl Answers {
     /// Locks the part in which the answer to a key is, and names it there.
     pub(super) fn lock(&self, scope: &Scope, once: &Once) -> Option<(Id, MutexGuard<'_, Part>)> {
         let named = (scope, &once.id);
@@ -72,8 +83,9 @@ impl Part {
         }
     }
 
-    /// Keeps an answer, and forgets what is too old or one too many.
-    pub(super) fn keep(&mut self, id: Id, once: &Once, answer: FirstAnswer, now_ms: u64) {
+    /// Keeps an answer, and forgets what is too old or one too many. Returns the bytes by which they have grown or shrunk.
+    pub(super) fn keep(&mut self, id: Id, once: &Once, answer: FirstAnswer, now_ms: u64) -> i64 {
+        let before = self.bytes();
         let until_ms = now_ms.saturating_add(ONCE_MS);
         let kept = Kept {
             fingerprint: once.fingerprint,
@@ -83,7 +95,7 @@ impl Part {
         self.by_id.insert(id, kept);
         self.by_age.push_back((id, until_ms));
         while let Some((oldest, told_ms)) = self.by_age.front().copied() {
-            if told_ms > now_ms && self.by_age.len() <= ANSWERS_MAX / PARTS {
+            if told_ms > now_ms && self.by_age.len() <= self.most {
                 break;
             }
             self.by_age.pop_front();
@@ -96,6 +108,12 @@ impl Part {
                 self.by_id.remove(&oldest);
             }
         }
+        self.bytes().saturating_sub(before)
+    }
+
+    fn bytes(&self) -> i64 {
+        let held = u64::try_from(self.by_age.len()).unwrap_or(u64::MAX);
+        i64::try_from(held.saturating_mul(ANSWER_BYTES)).unwrap_or(i64::MAX)
     }
 }
 
@@ -120,7 +138,7 @@ mod tests {
             tenant: TenantId::parse("tenant").expect("a tenant"),
             namespace: Namespace::parse("n").expect("a name"),
         };
-        let answers = Answers::default();
+        let answers = Answers::new(u64::MAX);
         let changed = Changed::Counted {
             number: 1,
             stored: Stored {
@@ -129,11 +147,12 @@ mod tests {
             },
         };
         let count = ANSWERS_MAX + ANSWERS_MAX / 2;
+        let mut bytes = 0;
         for index in 0..count {
             let once = once(&index.to_string());
             let (id, mut part) = answers.lock(&scope, &once).expect("a part");
             let answer = once.keeps(&changed).expect("is one");
-            part.keep(id, &once, answer, 0);
+            bytes += part.keep(id, &once, answer, 0);
         }
         let held: usize = answers
             .parts
@@ -141,6 +160,8 @@ mod tests {
             .map(|part| part.lock().by_id.len())
             .sum();
         assert!(held <= ANSWERS_MAX, "{held}");
+        let counted = u64::try_from(bytes).expect("positive") / ANSWER_BYTES;
+        assert_eq!(usize::try_from(counted).expect("fits"), held);
         let finds = |index: usize, now_ms| {
             let once = once(&index.to_string());
             let (id, part) = answers.lock(&scope, &once).expect("a part");

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use plinth_core::Fence;
+use plinth_core::{Error, Fence};
 
 use super::entry::Entry;
 use super::namespaces::{Growth, NamespaceState};
 use super::plan::{Plan, Site, Step, Telling};
 use super::{MemoryCache, Room, Rooms};
 use crate::error::{CacheError, Refusal};
-use crate::model::{Atomicity, Change, Changed, Guard, Read, Space, Stored, TTL_MS_MAX};
+use crate::model::{
+    Atomicity, Change, ChangeKind, Changed, Condition, Guard, Read, Space, Stored, TTL_MS_MAX,
+};
+
+/// Most of the memory bound that fences may take: one part in so many. Nothing evicts them.
+const FENCE_BYTES_SHARE: u64 = 4;
 
 /// Where an entry stands.
 #[derive(Clone, Copy)]
@@ -45,7 +50,8 @@ impl MemoryCache {
         if let [Ok(changed)] = made.as_slice()
             && let Some(answer) = once.keeps(changed)
         {
-            answers.keep(id, &once, answer, self.clock.monotonic_ms());
+            let grown = answers.keep(id, &once, answer, self.clock.monotonic_ms());
+            self.count_bytes(grown);
         }
         Ok(made)
     }
@@ -59,6 +65,9 @@ impl MemoryCache {
     ) -> Result<Vec<Result<Changed, CacheError>>, CacheError> {
         self.fenced(space, fence, || {
             let (state, hashes, mut rooms) = self.enter(space, &changes)?;
+            // What an invalidation makes absent between the look and the change would come back with the new version.
+            let leans = changes.iter().any(leans_on_what_stands);
+            let _steady = leans.then(|| state.tags.keep_steady());
             let now = self.clock.monotonic_ms();
             let site = |item, hash| Site {
                 cache: self,
@@ -109,12 +118,26 @@ impl MemoryCache {
         let Some(fence) = fence else {
             return work();
         };
-        let lasting = Arc::clone(&self.namespaces.find_or_add(&space.scope)?.lasting);
-        let mut fences = lasting.fences.lock();
-        fences.check(&fence)?;
-        let done = work()?;
-        fences.raise(fence);
-        Ok(done)
+        loop {
+            let lasting = Arc::clone(&self.namespaces.find_or_add(&space.scope)?.lasting);
+            let mut fences = lasting.fences.lock();
+            if fences.is_gone() {
+                continue;
+            }
+            let grown = fences.check(&fence)?;
+            let held = self.fence_bytes.load(Ordering::Relaxed);
+            if grown > 0 && held.saturating_add(grown) > self.bytes_max / FENCE_BYTES_SHARE {
+                let rule = format!(
+                    "is one too many: the fences of the instance take {held} bytes, a part in {FENCE_BYTES_SHARE} of cache.bytes_max"
+                );
+                return Err(Error::too_large("fence.name", rule).into());
+            }
+            let done = work()?;
+            fences.raise(fence);
+            self.fence_bytes.fetch_add(grown, Ordering::Relaxed);
+            self.bytes.fetch_add(grown, Ordering::Relaxed);
+            return Ok(done);
+        }
     }
 
     /// Locks what the changes need, under the number that the namespace has then.
@@ -270,5 +293,20 @@ impl MemoryCache {
         let left = expires_ms?.saturating_sub(now).min(TTL_MS_MAX);
         let left = i64::try_from(left).unwrap_or(i64::MAX);
         Some(self.clock.now().plus_ms(left).0)
+    }
+}
+
+/// Whether what a change leaves is made of what stood there, or was allowed by it: an invalidation in between would be undone.
+const fn leans_on_what_stands(change: &Change) -> bool {
+    match &change.kind {
+        ChangeKind::Put(put) => {
+            put.lease.is_some()
+                || matches!(put.condition, Condition::Present | Condition::Version(_))
+        }
+        ChangeKind::Delete { .. } => false,
+        ChangeKind::Expire { .. }
+        | ChangeKind::Touch { .. }
+        | ChangeKind::Increment(_)
+        | ChangeKind::Append(_) => true,
     }
 }

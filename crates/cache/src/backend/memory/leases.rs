@@ -58,6 +58,11 @@ impl Leases {
         1 - replaced
     }
 
+    /// The namespaces that have leases here.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().map(|lease| lease.namespace)
+    }
+
     /// Ends the lease of a key. Says how many there were: one or none.
     pub(super) fn end(&mut self, hash: u64, namespace: u32, key: &str) -> usize {
         self.0

@@ -1,5 +1,6 @@
 //! What is read beside values: walks, statistics, leases.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -79,10 +80,14 @@ impl MemoryCache {
     fn sample(&self, namespace: u32) -> Vec<EntrySample> {
         let now = self.clock.monotonic_ms();
         let mut random = rand::rng();
+        let mut drawn = HashSet::new();
         let draw = |_| {
-            let room = self.rooms.get(random.random_range(0..SHARDS))?.lock();
-            let entry = room.shard.random()?;
-            (entry.namespace() == namespace && !entry.is_dead(now)).then(|| EntrySample {
+            let index = random.random_range(0..SHARDS);
+            let room = self.rooms.get(index)?.lock();
+            let (place, entry) = room.shard.random()?;
+            let counts = entry.namespace() == namespace && !entry.is_dead(now);
+            // Each once, so that a few entries do not look like many.
+            (counts && drawn.insert((index, place))).then(|| EntrySample {
                 value_bytes: value_len(entry),
                 ttl_ms: entry.expires_ms().map(|at| at.saturating_sub(now)),
             })

@@ -15,6 +15,9 @@ use crate::model::{Held, Quota, Scope};
 /// Numbers of namespaces that were cleared and still have entries to be swept.
 pub(super) type Retired = HashSet<u32>;
 
+/// Most namespaces that one look forgets.
+const FORGOTTEN_MAX: usize = 1_000;
+
 /// One namespace from its beginning, or its last clear, on.
 pub(super) struct NamespaceState {
     /// Its number, part of every key. A clear gives the namespace another one, which makes every entry unreachable in one
@@ -167,7 +170,13 @@ impl NamespaceState {
         }
     }
 
-    /// Whether a clear has given the namespace another number.
+    /// Whether it holds neither a key nor, as far as can be told at once, a fence.
+    fn is_idle(&self) -> bool {
+        let fences = || self.lasting.fences.try_lock();
+        self.held().0 == 0 && fences().is_some_and(|fences| fences.is_empty())
+    }
+
+    /// Whether a clear, or the sweeper, has given the namespace another number.
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
     }
@@ -248,6 +257,59 @@ impl Namespaces {
             }
             holds
         });
+        freed
+    }
+
+    /// Forgets the tags that no entry carries, where namespaces have lost their entries. Returns the bytes that they held.
+    pub(super) fn forget_unused_tags(&self) -> u64 {
+        let table = self.table.read();
+        let tagged = table.by_id.values().filter(|state| state.tags.has_any());
+        let tagged: Vec<Arc<NamespaceState>> = tagged.cloned().collect();
+        // Looking through many tags takes long: nobody waits for the table meanwhile.
+        drop(table);
+        let freed = tagged.iter().map(|state| {
+            let (keys, _) = state.held();
+            state.tags.forget_unused(keys)
+        });
+        freed.sum()
+    }
+
+    /// Whether more than half of the places are taken, some of them by namespaces that hold nothing.
+    pub(super) fn has_idle(&self) -> bool {
+        let table = self.table.read();
+        let crowded = table.by_scope.len().saturating_mul(2) > self.max;
+        crowded && table.by_scope.values().any(|state| state.is_idle())
+    }
+
+    /// Forgets namespaces that hold no key, fence or lease, so that others find a place. The caller holds every room locked:
+    /// no change is under way, and the next one finds that the namespace has another number. Returns the bytes that their
+    /// tags held.
+    pub(super) fn forget_idle(&self, leased: &HashSet<u32>) -> u64 {
+        let mut table = self.table.write();
+        let idle = |state: &NamespaceState| state.is_idle() && !leased.contains(&state.id);
+        let found = table.by_scope.iter().filter(|(_, state)| idle(state));
+        let scopes: Vec<Scope> = found
+            .map(|(scope, _)| scope.clone())
+            .take(FORGOTTEN_MAX)
+            .collect();
+        let mut freed = 0_u64;
+        for scope in scopes {
+            let Some(state) = table.by_scope.get(&scope).cloned() else {
+                continue;
+            };
+            // Not waited for: who writes under a fence may wait for a room.
+            let Some(mut fences) = state.lasting.fences.try_lock() else {
+                continue;
+            };
+            if !fences.is_empty() {
+                continue;
+            }
+            fences.leave();
+            state.retired.store(true, Ordering::Release);
+            table.by_scope.remove(&scope);
+            table.by_id.remove(&state.id);
+            freed = freed.saturating_add(state.tags.bytes());
+        }
         freed
     }
 

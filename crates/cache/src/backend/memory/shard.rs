@@ -232,13 +232,13 @@ impl Shard {
         u64::MAX / parts.max(1)
     }
 
-    /// An entry at random, dead or alive.
-    pub(super) fn random(&self) -> Option<&Entry> {
+    /// An entry at random, dead or alive, and its place.
+    pub(super) fn random(&self) -> Option<(usize, &Entry)> {
         if self.slots.is_empty() {
             return None;
         }
         let index = rand::rng().random_range(0..self.slots.len());
-        self.slots.get(index).map(|slot| &slot.entry)
+        self.slots.get(index).map(|slot| (index, &slot.entry))
     }
 
     fn take(&mut self, index: usize, now: u64) -> Option<Taken> {

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::model::{LeaseToken, Tag, Tags};
 
@@ -15,6 +15,8 @@ use crate::model::{LeaseToken, Tag, Tags};
 pub(super) const TAGS_PER_NAMESPACE_MAX: usize = 1_000_000;
 /// With fewer tags than this nothing is forgotten.
 const KEPT_MIN: usize = 1_024;
+/// So many more tags come, where there is hardly room, until the unused ones are looked for again.
+const FORGET_STEP_MIN: usize = TAGS_PER_NAMESPACE_MAX / 64;
 /// Bytes that a tag costs beside its name: two table slots and the stamp.
 const TAG_OVERHEAD_BYTES: u64 = 112;
 
@@ -63,6 +65,10 @@ pub(super) struct TagTable {
     known: Mutex<Known>,
     /// The version of the last invalidation of any tag.
     last: AtomicI64,
+    /// Held shared from the look at what stands to the change that leans on it, so that no invalidation comes in between.
+    steady: RwLock<()>,
+    /// How many tags are known, for who only asks whether there are any.
+    count: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -70,9 +76,16 @@ struct Known {
     stamps: HashMap<Tag, Arc<TagStamp>>,
     /// At this many tags those that no entry points at are forgotten.
     forget_at: usize,
+    /// The most keys that the namespace was seen to hold since then.
+    keys_seen: u64,
 }
 
 impl TagTable {
+    /// Keeps invalidations out until it is dropped. Taken after the locks of shards, and never twice by one call.
+    pub(super) fn keep_steady(&self) -> RwLockReadGuard<'_, ()> {
+        self.steady.read()
+    }
+
     /// Finds the stamps of an entry's tags and makes those that are missing, by a version that was just given. Returns
     /// them with the bytes by which the table has grown or shrunk.
     pub(super) fn stamps(
@@ -101,6 +114,7 @@ impl TagTable {
                 stamp
             })
             .collect();
+        self.count.store(known.stamps.len(), Ordering::Relaxed);
         Ok((TagStamps(Some(stamps)), grown))
     }
 
@@ -123,6 +137,7 @@ impl TagTable {
 
     /// Stamps the tags with a version, which makes what carries them absent. A tag that no entry carries needs no stamp.
     pub(super) fn invalidate(&self, tags: &Tags, version: impl Fn() -> i64) -> i64 {
+        let _alone = self.steady.write();
         let known = self.known.lock();
         let version = version();
         for tag in tags.as_slice() {
@@ -134,6 +149,25 @@ impl TagTable {
         version
     }
 
+    /// Whether it knows any tag.
+    pub(super) fn has_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Forgets the tags that no entry carries, where the keys of the namespace have become half of what they were, or none: what
+    /// is put there no more would keep them for good. Returns the bytes that they held.
+    pub(super) fn forget_unused(&self, keys: u64) -> u64 {
+        let mut known = self.known.lock();
+        known.keys_seen = known.keys_seen.max(keys);
+        if keys.saturating_mul(2) > known.keys_seen {
+            return 0;
+        }
+        known.keys_seen = keys;
+        let freed = known.forget();
+        self.count.store(known.stamps.len(), Ordering::Relaxed);
+        freed
+    }
+
     /// Bytes that its tags cost.
     pub(super) fn bytes(&self) -> u64 {
         self.known.lock().stamps.keys().map(cost).sum()
@@ -143,21 +177,37 @@ impl TagTable {
 impl Known {
     /// Forgets tags that no entry points at, where there are many. Returns the change in bytes.
     fn make_room(&mut self, more: usize) -> Result<i64, TooManyTags> {
-        let mut freed = 0_u64;
-        if self.stamps.len() >= self.forget_at.max(KEPT_MIN) {
-            // Only this table hands out pointers, so a stamp that it holds alone gets no new one meanwhile.
-            self.stamps.retain(|tag, stamp| {
-                let kept = Arc::strong_count(stamp) > 1;
-                freed += if kept { 0 } else { cost(tag) };
-                kept
-            });
-            self.forget_at = self.stamps.len().saturating_mul(2);
-        }
+        let freed = if self.stamps.len() >= self.forget_at.max(KEPT_MIN) {
+            self.forget()
+        } else {
+            0
+        };
         if self.stamps.len().saturating_add(more) > TAGS_PER_NAMESPACE_MAX {
             return Err(TooManyTags);
         }
         Ok(0_i64.saturating_sub_unsigned(freed))
     }
+
+    /// Forgets the tags that no entry points at. Returns the bytes that they held.
+    fn forget(&mut self) -> u64 {
+        let mut freed = 0_u64;
+        // Only this table hands out pointers, so a stamp that it holds alone gets no new one meanwhile.
+        self.stamps.retain(|tag, stamp| {
+            let kept = Arc::strong_count(stamp) > 1;
+            freed += if kept { 0 } else { cost(tag) };
+            kept
+        });
+        self.stamps.shrink_to(self.stamps.len().saturating_mul(2));
+        self.forget_at = forget_again_at(self.stamps.len());
+        freed
+    }
+}
+
+/// At how many tags those that no entry carries are looked for again: before the table is full, so that none is refused for them
+/// where there is room to speak of, and never at each put.
+fn forget_again_at(kept: usize) -> usize {
+    let room = TAGS_PER_NAMESPACE_MAX.saturating_sub(kept) / 2;
+    kept.saturating_add(kept.min(room.max(FORGET_STEP_MIN)))
 }
 
 fn cost(tag: &Tag) -> u64 {
@@ -191,6 +241,23 @@ mod tests {
         assert!(kept_stamps.hold(stored));
         table.invalidate(&kept, next);
         assert!(!kept_stamps.hold(stored));
+    }
+
+    #[test]
+    fn no_tag_is_refused_for_those_that_nobody_carries_where_there_is_room() {
+        for kept in [
+            0,
+            KEPT_MIN,
+            TAGS_PER_NAMESPACE_MAX / 2,
+            TAGS_PER_NAMESPACE_MAX / 32 * 31,
+        ] {
+            let next = forget_again_at(kept);
+            assert!(
+                (kept..TAGS_PER_NAMESPACE_MAX).contains(&next),
+                "{kept}: {next}"
+            );
+            assert!(next >= kept + kept.min(FORGET_STEP_MIN), "{kept}: {next}");
+        }
     }
 
     #[test]
