@@ -1,20 +1,20 @@
 //! Who waits for whom, and whether that closes a circle.
 //!
-//! Nodes are owners. A wait for an exclusive or shared lock needs everybody who excludes it to go on; a wait for permits
+//! Nodes are owners, each of its principal. A wait for an exclusive or shared lock needs everybody who excludes it to go on; a wait for permits
 //! needs enough of them. An owner goes on while one of its waits can end, or while it waits for nothing. Whoever is left
 //! when nobody more can go on is stuck (J. Holt, "Some Deadlock Properties of Computer Systems", 1972: the reduction
 //! of a general resource graph), and the youngest wait of a circle among them is refused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::record::{Mode, Place, Record};
+use crate::record::{Mode, Place, Record, Who};
 
 /// One wait, and those whom it waits for.
 struct Wait<'a> {
     lock: &'a str,
     place: &'a Place,
     /// Owners that exclude it, or whose permits it needs, with those permits.
-    blockers: Vec<(&'a str, i32)>,
+    blockers: Vec<(Who<'a>, i32)>,
     /// Permits that must come back; `None` needs every blocker.
     missing: Option<i32>,
 }
@@ -28,7 +28,7 @@ pub fn closes_circle(locks: &[(String, Record)], attempt: &str) -> Option<String
     let waits = waits(locks);
     let own = waits.iter().find(|wait| wait.place.attempt == attempt)?;
     let stuck = stuck(&waits);
-    let path = path_back(&waits, &stuck, &own.place.owner)?;
+    let path = path_back(&waits, &stuck, own.place.who())?;
     let youngest = path.iter().max_by_key(|wait| age(wait))?;
     if youngest.place.attempt != attempt {
         return None;
@@ -56,11 +56,9 @@ fn wait<'a>(lock: &'a str, record: &'a Record, index: usize, place: &'a Place) -
     let holders = record
         .holders
         .iter()
-        .map(|holder| (holder.owner.as_str(), holder.mode));
-    let before = earlier
-        .iter()
-        .map(|place| (place.owner.as_str(), place.mode));
-    let taken: Vec<(&str, Mode)> = holders.chain(before).collect();
+        .map(|holder| (holder.who(), holder.mode));
+    let before = earlier.iter().map(|place| (place.who(), place.mode));
+    let taken: Vec<(Who<'a>, Mode)> = holders.chain(before).collect();
     match place.mode {
         Mode::Permits { count, of } => {
             let used: i32 = taken.iter().map(|(_, mode)| mode.permits()).sum();
@@ -88,8 +86,8 @@ fn wait<'a>(lock: &'a str, record: &'a Record, index: usize, place: &'a Place) -
 }
 
 /// The owners that cannot go on whatever happens, except that a lease ends.
-fn stuck<'a>(waits: &[Wait<'a>]) -> BTreeSet<&'a str> {
-    let mut stuck: BTreeSet<&str> = waits.iter().map(|wait| wait.place.owner.as_str()).collect();
+fn stuck<'a>(waits: &[Wait<'a>]) -> BTreeSet<Who<'a>> {
+    let mut stuck: BTreeSet<Who<'a>> = waits.iter().map(|wait| wait.place.who()).collect();
     loop {
         let goes_on = |wait: &&Wait<'a>| match wait.missing {
             None => wait
@@ -106,10 +104,10 @@ fn stuck<'a>(waits: &[Wait<'a>]) -> BTreeSet<&'a str> {
                 comes_back >= missing
             }
         };
-        let free: BTreeSet<&str> = waits
+        let free: BTreeSet<Who<'a>> = waits
             .iter()
             .filter(goes_on)
-            .map(|wait| wait.place.owner.as_str())
+            .map(|wait| wait.place.who())
             .collect();
         let before = stuck.len();
         stuck.retain(|owner| !free.contains(owner));
@@ -122,37 +120,40 @@ fn stuck<'a>(waits: &[Wait<'a>]) -> BTreeSet<&'a str> {
 /// The shortest way over stuck owners from one back to itself: one wait for each step.
 fn path_back<'a, 'w>(
     waits: &'w [Wait<'a>],
-    stuck: &BTreeSet<&str>,
-    owner: &str,
+    stuck: &BTreeSet<Who<'a>>,
+    owner: Who<'a>,
 ) -> Option<Vec<&'w Wait<'a>>> {
-    if !stuck.contains(owner) {
+    if !stuck.contains(&owner) {
         return None;
     }
-    let mut came_by: BTreeMap<&str, &'w Wait<'a>> = BTreeMap::new();
-    let mut open: VecDeque<&str> = VecDeque::from([owner]);
+    let mut came_by: BTreeMap<Who<'a>, &'w Wait<'a>> = BTreeMap::new();
+    let mut open: VecDeque<Who<'a>> = VecDeque::from([owner]);
     while let Some(from) = open.pop_front() {
-        for wait in waits.iter().filter(|wait| wait.place.owner == from) {
+        for wait in waits.iter().filter(|wait| wait.place.who() == from) {
             for (to, _) in &wait.blockers {
                 if !stuck.contains(to) || came_by.contains_key(to) {
                     continue;
                 }
-                came_by.insert(to, wait);
+                came_by.insert(*to, wait);
                 if *to == owner {
                     return Some(walk_back(&came_by, owner));
                 }
-                open.push_back(to);
+                open.push_back(*to);
             }
         }
     }
     None
 }
 
-fn walk_back<'a, 'w>(came_by: &BTreeMap<&str, &'w Wait<'a>>, owner: &str) -> Vec<&'w Wait<'a>> {
+fn walk_back<'a, 'w>(
+    came_by: &BTreeMap<Who<'a>, &'w Wait<'a>>,
+    owner: Who<'a>,
+) -> Vec<&'w Wait<'a>> {
     let mut path = Vec::new();
     let mut at = owner;
-    while let Some(wait) = came_by.get(at) {
+    while let Some(wait) = came_by.get(&at) {
         path.push(*wait);
-        at = &wait.place.owner;
+        at = wait.place.who();
         if at == owner {
             break;
         }
@@ -227,6 +228,17 @@ mod tests {
             closes_circle(&locks, "a-3").as_deref(),
             Some("a waits for z of c, c waits for y of b, b waits for x of a")
         );
+    }
+
+    #[test]
+    fn owners_of_one_name_and_two_principals_are_two() {
+        let mut other = holder("a", X);
+        other.principal = "q".to_owned();
+        let locks = [
+            lock("x", vec![holder("a", X)], Vec::new()),
+            lock("y", vec![other], vec![place("a", 1, X)]),
+        ];
+        assert_eq!(closes_circle(&locks, "a-1"), None);
     }
 
     #[test]

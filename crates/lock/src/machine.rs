@@ -6,7 +6,7 @@ mod acquire;
 mod time;
 
 use crate::error::LockError;
-use crate::record::{Holder, Mode, Record};
+use crate::record::{Holder, Mode, Record, Who};
 
 pub use time::Now;
 
@@ -27,6 +27,14 @@ pub struct Ask {
     pub reentrant: bool,
     /// How long a place in the queue lasts unless it is renewed, in milliseconds; `None` does not wait.
     pub place_ms: Option<i64>,
+}
+
+impl Ask {
+    /// Who asks.
+    #[must_use]
+    pub fn who(&self) -> Who<'_> {
+        who(&self.principal, &self.owner)
+    }
 }
 
 /// Why a place is given up.
@@ -62,6 +70,8 @@ pub enum Command {
     Renew {
         /// Who holds.
         owner: String,
+        /// The authenticated caller, whose owner it must be.
+        principal: String,
         /// The token of the grant.
         token: i64,
         /// A new lease, in milliseconds; `None` keeps the old one.
@@ -71,6 +81,8 @@ pub enum Command {
     Release {
         /// Who holds.
         owner: String,
+        /// The authenticated caller, whose owner it must be.
+        principal: String,
         /// The token of the grant.
         token: i64,
         /// The depth that is released; a hold that is less deep already stays as it is.
@@ -128,7 +140,7 @@ pub enum Reply {
         /// Holds left.
         depth: usize,
     },
-    /// The owner does not hold it by this token.
+    /// This owner of this principal does not hold it by this token.
     Lost,
     /// So many leases were ended.
     Forced {
@@ -220,6 +232,10 @@ struct Step<'a> {
     token_used: bool,
 }
 
+const fn who<'name>(principal: &'name str, owner: &'name str) -> Who<'name> {
+    Who { principal, owner }
+}
+
 impl Step<'_> {
     fn run(&mut self, command: Command) -> Result<Reply, LockError> {
         match command {
@@ -228,29 +244,31 @@ impl Step<'_> {
             Command::Abandon { attempt } => Ok(self.abandon(&attempt)),
             Command::Renew {
                 owner,
+                principal,
                 token,
                 lease_ms,
-            } => Ok(self.renew(&owner, token, lease_ms)),
+            } => Ok(self.renew(who(&principal, &owner), token, lease_ms)),
             Command::Release {
                 owner,
+                principal,
                 token,
                 depth,
-            } => Ok(self.release(&owner, token, depth)),
+            } => Ok(self.release(who(&principal, &owner), token, depth)),
             Command::Force { token } => Ok(self.force(token)),
             Command::Sweep => Ok(Reply::Done),
         }
     }
 
-    fn holder_of(&mut self, owner: &str, token: i64) -> Option<&mut Holder> {
+    fn holder_of(&mut self, who: Who<'_>, token: i64) -> Option<&mut Holder> {
         self.record
             .holders
             .iter_mut()
-            .find(|holder| holder.token == token && holder.owner == owner)
+            .find(|holder| holder.token == token && holder.who() == who)
     }
 
-    fn renew(&mut self, owner: &str, token: i64, lease_ms: Option<i64>) -> Reply {
+    fn renew(&mut self, who: Who<'_>, token: i64, lease_ms: Option<i64>) -> Reply {
         let now = self.now;
-        let Some(holder) = self.holder_of(owner, token) else {
+        let Some(holder) = self.holder_of(who, token) else {
             return Reply::Lost;
         };
         holder.lease_ms = lease_ms.unwrap_or(holder.lease_ms);
@@ -260,8 +278,8 @@ impl Step<'_> {
         Reply::Renewed { lease_ms, depth }
     }
 
-    fn release(&mut self, owner: &str, token: i64, depth: Option<usize>) -> Reply {
-        let Some(holder) = self.holder_of(owner, token) else {
+    fn release(&mut self, who: Who<'_>, token: i64, depth: Option<usize>) -> Reply {
+        let Some(holder) = self.holder_of(who, token) else {
             return Reply::Lost;
         };
         let held = holder.attempts.len();

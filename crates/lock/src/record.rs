@@ -50,6 +50,15 @@ impl Mode {
     }
 }
 
+/// Who holds or waits: an owner is a name that its principal gives, and another principal's owner of that name is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Who<'record> {
+    /// The authenticated caller.
+    pub principal: &'record str,
+    /// The name.
+    pub owner: &'record str,
+}
+
 /// One living lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -71,6 +80,17 @@ pub struct Holder {
     pub expires_at: i64,
 }
 
+impl Holder {
+    /// Who holds.
+    #[must_use]
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            principal: &self.principal,
+            owner: &self.owner,
+        }
+    }
+}
+
 /// One place in the queue of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -88,6 +108,17 @@ pub struct Place {
     pub place_ms: i64,
     /// When it ends, on the backend's clock.
     pub expires_at: i64,
+}
+
+impl Place {
+    /// Who waits.
+    #[must_use]
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            principal: &self.principal,
+            owner: &self.owner,
+        }
+    }
 }
 
 /// What happened to a lock since its record was made.

@@ -118,3 +118,27 @@ async fn a_refusal_is_not_kept_under_a_key() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_restart_forgets_answers_in_memory_and_no_answer_in_redis() {
+    let space = space("shop", "once");
+    let counted = async |rig: &Rig| {
+        let made = make(rig, &space, count(5), once("a", 1)).await;
+        match made.expect("counts") {
+            Changed::Counted { number, stored } => (number, stored.version),
+            other => panic!("{other:?}"),
+        }
+    };
+    // In memory the counter goes with the answers, so that a repeat counts once from the beginning.
+    let (before, after) = (memory(1_000_000), memory(1_000_000));
+    let (first, _) = counted(&before).await;
+    assert_eq!(counted(&after).await.0, first);
+    for (name, url) in redis_urls() {
+        let prefix = key_prefix();
+        let first = counted(&redis_over(&url, &prefix)).await;
+        // Another process, or the same one after a restart: another link under the same prefix.
+        assert_eq!(counted(&redis_over(&url, &prefix)).await, first, "{name}");
+        let other = make(&redis_over(&url, &prefix), &space, count(6), once("a", 2)).await;
+        assert_eq!(code(other), ErrorCode::Conflict, "{name}");
+    }
+}

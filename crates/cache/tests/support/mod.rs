@@ -70,18 +70,37 @@ pub(crate) fn memory_with(settings: &CacheSettings) -> Rig {
 /// The Redis backend on a server of the tests' services, under keys of its own and on a clock that the test moves. To be
 /// called inside a runtime.
 fn redis(url: &str) -> Rig {
+    redis_over(url, &key_prefix())
+}
+
+/// The same under keys that begin with a prefix.
+pub(crate) fn redis_over(url: &str, key_prefix: &str) -> Rig {
     let clock = ManualClock::starting_at(TimestampMs(1_700_000_000_000));
     let engine_clock = EngineClock::Given(clock.clone());
     Rig {
-        backend: redis_cache(url, engine_clock, clock.clone()),
+        backend: redis_cache_over(url, key_prefix, engine_clock, clock.clone()),
         memory: None,
         clock,
     }
 }
 
+/// The beginning of keys that no other test has.
+pub(crate) fn key_prefix() -> String {
+    format!("test-{}", rand::random::<u64>())
+}
+
 /// The Redis backend under keys of its own.
 pub(crate) fn redis_cache(
     url: &str,
+    engine_clock: EngineClock,
+    clock: SharedClock,
+) -> Arc<RedisCache> {
+    redis_cache_over(url, &key_prefix(), engine_clock, clock)
+}
+
+fn redis_cache_over(
+    url: &str,
+    key_prefix: &str,
     engine_clock: EngineClock,
     clock: SharedClock,
 ) -> Arc<RedisCache> {
@@ -93,8 +112,7 @@ pub(crate) fn redis_cache(
         ..RedisSettings::default()
     };
     let link = RedisLink::start(&settings).expect("starts");
-    let key_prefix = format!("test-{}", rand::random::<u64>());
-    RedisCache::new(link, &key_prefix, engine_clock, clock)
+    RedisCache::new(link, key_prefix, engine_clock, clock)
 }
 
 /// The same with values kept near, once every change is heard. Its link lives on the runtime of the property tests, so that

@@ -31,10 +31,12 @@ impl Step<'_> {
     /// The grant that this attempt got already: its answer was lost on the way. The lease begins anew.
     fn granted_before(&mut self, ask: &Ask) -> Option<Granted> {
         let now = self.now;
-        let holder =
-            self.record.holders.iter_mut().find(|holder| {
-                holder.owner == ask.owner && holder.attempts.contains(&ask.attempt)
-            })?;
+        let who = ask.who();
+        let holder = self
+            .record
+            .holders
+            .iter_mut()
+            .find(|holder| holder.who() == who && holder.attempts.contains(&ask.attempt))?;
         holder.expires_at = now.at.saturating_add(holder.lease_ms);
         let granted = granted(holder);
         self.changed = true;
@@ -67,7 +69,7 @@ impl Step<'_> {
             .record
             .holders
             .iter_mut()
-            .find(|holder| holder.owner == ask.owner);
+            .find(|holder| holder.who() == ask.who());
         let Some(holder) = own else {
             return Ok(None);
         };

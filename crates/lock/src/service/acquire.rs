@@ -33,7 +33,8 @@ impl LockService {
     ) -> Result<AcquireReply, LockError> {
         let request = Acquire::parse(&request)?;
         let attempt = match &context.idempotency_key {
-            Some(key) => key.as_str().to_owned(),
+            // Ids of principals hold no blank, and another's key is another one.
+            Some(key) => format!("{} {}", context.caller.principal.id, key.as_str()),
             None => uuid::Uuid::new_v4().to_string(),
         };
         let gone = CancellationToken::new();

@@ -26,6 +26,7 @@ impl LockService {
         for claim in claims.claims {
             let command = Command::Renew {
                 owner: claims.owner.as_str().to_owned(),
+                principal: context.caller.principal.id.to_string(),
                 token: claim.token,
                 lease_ms,
             };
@@ -50,6 +51,7 @@ impl LockService {
         for claim in claims.claims {
             let command = Command::Release {
                 owner: claims.owner.as_str().to_owned(),
+                principal: context.caller.principal.id.to_string(),
                 token: claim.token,
                 depth: claim.depth,
             };
@@ -95,7 +97,7 @@ impl LockService {
                 ClaimResult {
                     code: Some(i32::from(ErrorCode::LockLost.number())),
                     message: Some(
-                        "not held by this owner and token: it was released, its lease ended, or it was ended by force"
+                        "not held by this owner of this principal and token: it was released, its lease ended, or it was ended by force"
                             .to_owned(),
                     ),
                     ..item

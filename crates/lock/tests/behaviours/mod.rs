@@ -61,5 +61,6 @@ behaviours! {
         limits_hold_at_the_limit_and_refuse_one_past_it,
         a_lock_in_use_stays_of_its_kind,
         a_release_is_not_done_twice,
+        an_owner_of_another_principal_is_another_owner,
     }
 }

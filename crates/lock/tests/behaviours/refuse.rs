@@ -1,10 +1,11 @@
 //! What is refused, and how.
 
 use plinth_lock::LockError;
-use plinth_lock::model::{AcquireRequest, LockAsk, ReleaseRequest, limits};
+use plinth_lock::model::{AcquireRequest, LockAsk, ReleaseRequest, RenewRequest, limits};
 
 use crate::support::{
-    Fixture, LOCKS_MAX, TAKEN, TENANT, code, context, exclusive, permits, shared, told,
+    Fixture, LOCKS_MAX, TAKEN, TENANT, claim, code, context, exclusive, keyed, of_another, permits,
+    shared, told,
 };
 
 fn field<T>(outcome: Result<T, LockError>) -> String {
@@ -144,4 +145,42 @@ pub(crate) async fn a_release_is_not_done_twice(fixture: &Fixture) {
     assert_eq!(fixture.holders("a").await, ["one"], "still held once");
     assert!(fixture.release(&first, "one").await);
     assert!(!fixture.release(&first, "one").await, "not held any more");
+}
+
+pub(crate) async fn an_owner_of_another_principal_is_another_owner(fixture: &Fixture) {
+    let call = keyed("k");
+    let held = fixture.acquire_as(&call, vec![exclusive("a")], "one", |_| {});
+    let grant = held.await.expect("is free").grants.remove(0);
+    // Neither the name, nor the key, nor the token that a look at the lock shows makes it another's.
+    let other = of_another(call);
+    let taken = fixture.acquire_as(&other, vec![exclusive("a")], "one", |request| {
+        request.reentrant = Some(true);
+    });
+    assert_eq!(code(taken.await), TAKEN);
+    let (owner, claims) = ("one".to_owned(), vec![claim(&grant)]);
+    let request = RenewRequest {
+        owner: owner.clone(),
+        claims: claims.clone(),
+        lease_ms: None,
+    };
+    let renewed = fixture.service.renew(&other, request).await;
+    assert_eq!(renewed.expect("is answered").items[0].code, Some(2602));
+    let request = ReleaseRequest { owner, claims };
+    let released = fixture.service.release(&other, request).await;
+    assert_eq!(released.expect("is answered").items[0].code, Some(2602));
+    assert_eq!(fixture.holders("a").await, ["one"], "still held");
+    // Two of one name wait for each other like any two, and are no circle of one.
+    let theirs = fixture.acquire_as(&other, vec![exclusive("b")], "one", |_| {});
+    let theirs = theirs.await.expect("is free").grants.remove(0);
+    let waiting = fixture.wait_for(exclusive("b"), "one", 20_000).await;
+    assert!(!waiting.is_finished(), "waits");
+    let request = ReleaseRequest {
+        owner: "one".to_owned(),
+        claims: vec![claim(&theirs)],
+    };
+    let released = fixture.service.release(&other, request).await;
+    assert_eq!(released.expect("is answered").items[0].code, None);
+    let reply = waiting.await.expect("no panic");
+    assert_eq!(code(reply), 0);
+    assert!(fixture.release(&grant, "one").await);
 }

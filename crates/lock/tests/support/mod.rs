@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plinth_core::{
-    CallContext, Error, ErrorCode, ManualClock, MetricSink, SharedClock, TimestampMs,
+    CallContext, Error, ErrorCode, ManualClock, MetricSink, PrincipalId, SharedClock, TimestampMs,
 };
 use plinth_lock::backend::Backend;
 use plinth_lock::backend::redis::RedisLocks;
@@ -306,4 +306,10 @@ pub(crate) fn context(tenant: &str) -> CallContext {
 /// A call under an idempotency key.
 pub(crate) fn keyed(key: &str) -> CallContext {
     calls::keyed(context(TENANT), key).expect("a key")
+}
+
+/// The same call of another principal of its tenant.
+pub(crate) fn of_another(mut call: CallContext) -> CallContext {
+    call.caller.principal.id = PrincipalId::parse("another").expect("a name");
+    call
 }

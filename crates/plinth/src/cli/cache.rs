@@ -1,6 +1,7 @@
 //! `plinth cache …`
 
 mod arguments;
+mod batch;
 mod changes;
 mod loading;
 mod namespaces;

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod cache_tool;
 mod doctor;
 mod health;
 mod loaders;

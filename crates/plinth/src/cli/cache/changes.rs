@@ -8,8 +8,7 @@ use plinth_client::{AppendOptions, CacheClient, IncrementOptions, Stored};
 use serde_json::json;
 
 use super::arguments::{ConditionArguments, ExpiryArguments, FenceArguments, SetArguments};
-use super::{names, print_read};
-use crate::cli::Table;
+use super::{batch, names, print_read};
 use crate::cli::exit::Usage;
 use crate::cli::output::{Output, time_text};
 
@@ -43,6 +42,19 @@ pub(crate) enum ChangeCommand {
         #[command(flatten)]
         under: FenceArguments,
     },
+    /// Store many values, all or none
+    BatchSet {
+        /// Namespace
+        namespace: String,
+        /// The items as a JSON array, each with `key` and `value` or `value_base64`, and the other fields of HTTP:
+        /// `ttl_ms`, `condition`, `version`, `tags`, …; `-` reads them from standard input
+        items: String,
+        /// Each item alone; exit code 1 where one was refused
+        #[arg(long)]
+        each_alone: bool,
+        #[command(flatten)]
+        under: FenceArguments,
+    },
     /// Delete entries, all or none
     Delete {
         /// Namespace
@@ -50,6 +62,9 @@ pub(crate) enum ChangeCommand {
         /// Keys
         #[arg(required = true)]
         keys: Vec<String>,
+        /// Only where this version is stored; goes with one key
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<i64>,
         #[command(flatten)]
         under: FenceArguments,
     },
@@ -172,23 +187,40 @@ impl ChangeCommand {
                 let read = cache.get_and_touch(&namespace, &key, expiry).await?;
                 print_read(output, &namespace, &key, &read)
             }
+            Self::BatchSet {
+                namespace,
+                items,
+                each_alone,
+                under,
+            } => {
+                let text =
+                    String::from_utf8(read_value(items)?).context("the items are no text")?;
+                let items = batch::parse(&text)?;
+                let cache = fenced(cache, &under);
+                let results = cache.batch_set(&namespace, &items, !each_alone).await?;
+                output.show(&results, |results| batch::stored_table(results))?;
+                batch::all_done(&results)
+            }
             Self::Delete {
                 namespace,
                 keys,
+                if_version,
                 under,
             } => {
+                let cache = fenced(cache, &under);
+                if let (Some(version), [key]) = (if_version, keys.as_slice()) {
+                    let deleted = cache.delete(&namespace, key, Some(version)).await?;
+                    return output.say(&json!({ "key": key, "deleted": deleted }), |_| {
+                        format!("version {version} of {key} is deleted")
+                    });
+                }
+                if if_version.is_some() {
+                    bail!(Usage("--if-version goes with one key".to_owned()));
+                }
                 let items: Vec<(&str, Option<i64>)> =
                     keys.iter().map(|key| (key.as_str(), None)).collect();
-                let cache = fenced(cache, &under);
                 let results = cache.batch_delete(&namespace, &items, true).await?;
-                output.show(&results, |results| {
-                    let mut table = Table::new(["key", "deleted"]);
-                    for result in results {
-                        let deleted = result.deleted.unwrap_or_default();
-                        table.row([result.key.clone(), deleted.to_string()]);
-                    }
-                    table
-                })
+                output.show(&results, |results| batch::deleted_table(results))
             }
             Self::Expire {
                 namespace,
