@@ -9,15 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use plinth_cache::model::{
     Condition, Content, Expiry, Key, Namespace, NamespaceSettings, Put, Tags, Value,
 };
 use plinth_cache::{CacheService, CacheSettings, MemoryCache};
-use plinth_core::{CallContext, Error, ErrorCode, Result, SharedClock, SystemClock, TenantId};
-use plinth_store::definitions::DefinitionState;
-use plinth_store::memory::MemoryDefinitions;
-use plinth_store::{Definition, DefinitionKind, Definitions, Expected};
+use plinth_core::{CallContext, Error, ErrorCode, Result, SharedClock, SystemClock};
+use plinth_store::memory::{MemoryDefinitions, Stage, Staged};
 use plinth_testkit::calls::call_of;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +26,7 @@ struct Leaving {
     missed: AtomicUsize,
 }
 
-impl Leaving {
+impl Stage for Leaving {
     fn there(&self) -> Result<&MemoryDefinitions> {
         if self.is_away.load(Ordering::SeqCst) {
             self.missed.fetch_add(1, Ordering::SeqCst);
@@ -42,60 +39,7 @@ impl Leaving {
     }
 }
 
-#[async_trait]
-impl Definitions for Leaving {
-    async fn put(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        name: &str,
-        document: serde_json::Value,
-        expected: Expected,
-    ) -> Result<Definition> {
-        let inner = self.there()?;
-        inner.put(kind, tenant, name, document, expected).await
-    }
-
-    async fn get(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        name: &str,
-    ) -> Result<Option<Definition>> {
-        self.there()?.get(kind, tenant, name).await
-    }
-
-    async fn list(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Definition>> {
-        let inner = self.there()?;
-        inner.list(kind, tenant, prefix, after, limit).await
-    }
-
-    async fn list_all(
-        &self,
-        kind: DefinitionKind,
-        after: Option<(&TenantId, &str)>,
-        limit: u32,
-    ) -> Result<Vec<(TenantId, Definition)>> {
-        self.there()?.list_all(kind, after, limit).await
-    }
-
-    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
-        self.there()?.state(kind).await
-    }
-
-    async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
-        self.there()?.delete(kind, tenant, name).await
-    }
-}
-
-fn instance(definitions: &Arc<Leaving>, clock: &SharedClock) -> Arc<CacheService> {
+fn instance(definitions: &Arc<Staged<Leaving>>, clock: &SharedClock) -> Arc<CacheService> {
     let memory = MemoryCache::new(&CacheSettings::default(), Arc::clone(clock));
     let cache = CacheService::new(memory, Arc::clone(definitions) as _, Arc::clone(clock));
     Arc::new(cache)
@@ -132,11 +76,11 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
 #[tokio::test]
 async fn what_is_known_goes_on_while_the_control_plane_is_away() {
     let clock = SystemClock::shared();
-    let definitions = Arc::new(Leaving {
+    let definitions = Arc::new(Staged(Leaving {
         inner: MemoryDefinitions::new(Arc::clone(&clock)),
         is_away: AtomicBool::new(false),
         missed: AtomicUsize::new(0),
-    });
+    }));
     let call = call_of("tenant", "cache.set").expect("a tenant");
     let cache = instance(&definitions, &clock);
     let settings = NamespaceSettings {
@@ -147,9 +91,9 @@ async fn what_is_known_goes_on_while_the_control_plane_is_away() {
     defined.await.expect("defines");
     let stop = CancellationToken::new();
     let following = tokio::spawn(Arc::clone(&cache).follow_definitions(stop.clone()));
-    definitions.is_away.store(true, Ordering::SeqCst);
+    definitions.0.is_away.store(true, Ordering::SeqCst);
     // It was asked in vain more than once, and nothing is forgotten by that.
-    until(async || definitions.missed.load(Ordering::SeqCst) >= 2).await;
+    until(async || definitions.0.missed.load(Ordering::SeqCst) >= 2).await;
     assert!(lives_by_it(&cache, &call).await);
     let refused = cache.define_namespace(&call, space(), settings, None).await;
     let refused = Error::from(refused.expect_err("is away"));
@@ -163,7 +107,7 @@ async fn what_is_known_goes_on_while_the_control_plane_is_away() {
     late.load_definitions().await;
     assert!(!lives_by_it(&late, &call).await);
     let late_following = tokio::spawn(Arc::clone(&late).follow_definitions(stop.clone()));
-    definitions.is_away.store(false, Ordering::SeqCst);
+    definitions.0.is_away.store(false, Ordering::SeqCst);
     until(async || lives_by_it(&late, &call).await).await;
     assert!(lives_by_it(&cache, &call).await);
     stop.cancel();

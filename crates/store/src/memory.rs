@@ -137,3 +137,71 @@ impl Definitions for MemoryDefinitions {
         Ok(self.rows.lock().remove(&key).is_some())
     }
 }
+
+/// What a test puts in front of definitions.
+#[async_trait]
+pub trait Stage: Send + Sync + 'static {
+    /// Where they are, asked before each call. Errors: they cannot be reached now.
+    fn there(&self) -> Result<&MemoryDefinitions>;
+
+    /// Runs between the look at one definition and its answer.
+    async fn looked(&self) {}
+}
+
+/// Definitions behind a stage.
+pub struct Staged<S>(pub S);
+
+#[async_trait]
+impl<S: Stage> Definitions for Staged<S> {
+    async fn put(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+        document: serde_json::Value,
+        expected: Expected,
+    ) -> Result<Definition> {
+        let there = self.0.there()?;
+        there.put(kind, tenant, name, document, expected).await
+    }
+
+    async fn get(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<Option<Definition>> {
+        let found = self.0.there()?.get(kind, tenant, name).await;
+        self.0.looked().await;
+        found
+    }
+
+    async fn list(
+        &self,
+        kind: DefinitionKind,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Definition>> {
+        let there = self.0.there()?;
+        there.list(kind, tenant, prefix, after, limit).await
+    }
+
+    async fn list_all(
+        &self,
+        kind: DefinitionKind,
+        after: Option<(&TenantId, &str)>,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, Definition)>> {
+        self.0.there()?.list_all(kind, after, limit).await
+    }
+
+    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
+        self.0.there()?.state(kind).await
+    }
+
+    async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
+        self.0.there()?.delete(kind, tenant, name).await
+    }
+}

@@ -13,12 +13,12 @@ use plinth_audit::model::{
 };
 use plinth_audit::{AuditHandles, AuditLocation, AuditService, AuditSettings};
 use plinth_core::{
-    CallContext, Caller, CredentialId, Deadline, IdempotencyKey, MetricSink, OperationId,
-    Principal, PrincipalId, PrincipalKind, SharedClock, SystemClock, TenantId, TraceContext,
-    Transport,
+    CallContext, Caller, CredentialId, MetricSink, Principal, PrincipalId, PrincipalKind,
+    SharedClock, SystemClock, TenantId, TraceContext,
 };
 use plinth_resilience::health::HealthRegistry;
 use plinth_security::SystemEntropy;
+use plinth_testkit::calls::{call_of, keyed};
 
 /// The name of every test's log.
 pub(crate) const ORIGIN: &str = "plinth.test/audit";
@@ -89,12 +89,14 @@ pub(crate) fn caller(tenant: &str, principal: &str) -> Caller {
 }
 
 pub(crate) fn context_of(tenant: &str, principal: &str, key: Option<&str>) -> CallContext {
-    CallContext {
+    let call = call_of(tenant, "audit.test").expect("a tenant");
+    let call = CallContext {
         caller: caller(tenant, principal),
-        operation: OperationId::new("audit.test"),
-        transport: Transport::Internal,
-        deadline: Deadline::after_ms(30_000),
-        idempotency_key: key.map(|key| IdempotencyKey::parse(key).expect("a key")),
+        ..call
+    };
+    match key {
+        Some(key) => keyed(call, key).expect("a key"),
+        None => call,
     }
 }
 

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use plinth_core::{Error, ErrorCode, Outcome, Result, SystemClock, TenantId};
+use plinth_core::{Error, ErrorCode, Outcome, Result, SystemClock};
 use plinth_database::model::{
     EngineKind, ListDatabasesRequest, PoolOptions, QueryRequest, RegisterDatabaseRequest,
     RemoveDatabaseRequest,
 };
-use plinth_store::definitions::DefinitionState;
-use plinth_store::memory::MemoryDefinitions;
-use plinth_store::{Definition, DefinitionKind, Definitions, Expected};
+use plinth_store::memory::{MemoryDefinitions, Stage, Staged};
 use tokio::sync::Notify;
 
 use crate::support::{Bench, DB, context, context_in, engines};
@@ -118,69 +116,32 @@ struct SlowFirst {
 }
 
 #[async_trait]
-impl Definitions for SlowFirst {
-    async fn get(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        name: &str,
-    ) -> Result<Option<Definition>> {
-        let found = self.inner.get(kind, tenant, name).await;
+impl Stage for SlowFirst {
+    fn there(&self) -> Result<&MemoryDefinitions> {
+        Ok(&self.inner)
+    }
+
+    async fn looked(&self) {
         if self.held.swap(false, Ordering::SeqCst) {
             self.reached.notify_one();
             self.go_on.notified().await;
         }
-        found
-    }
-    async fn put(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        name: &str,
-        document: serde_json::Value,
-        expected: Expected,
-    ) -> Result<Definition> {
-        self.inner.put(kind, tenant, name, document, expected).await
-    }
-    async fn list(
-        &self,
-        kind: DefinitionKind,
-        tenant: &TenantId,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Definition>> {
-        self.inner.list(kind, tenant, prefix, after, limit).await
-    }
-    async fn list_all(
-        &self,
-        kind: DefinitionKind,
-        after: Option<(&TenantId, &str)>,
-        limit: u32,
-    ) -> Result<Vec<(TenantId, Definition)>> {
-        self.inner.list_all(kind, after, limit).await
-    }
-    async fn state(&self, kind: DefinitionKind) -> Result<DefinitionState> {
-        self.inner.state(kind).await
-    }
-    async fn delete(&self, kind: DefinitionKind, tenant: &TenantId, name: &str) -> Result<bool> {
-        self.inner.delete(kind, tenant, name).await
     }
 }
 
 #[tokio::test]
 async fn a_definition_that_was_read_late_does_not_take_the_place_of_a_newer() {
-    let definitions = Arc::new(SlowFirst {
+    let definitions = Arc::new(Staged(SlowFirst {
         inner: MemoryDefinitions::new(SystemClock::shared()),
         held: AtomicBool::new(false),
         reached: Notify::new(),
         go_on: Notify::new(),
-    });
+    }));
     let bench = Bench::on_definitions(EngineKind::Sqlite, Arc::clone(&definitions) as _).await;
     // A second instance, which has not opened the database yet.
     let other = bench.another(Arc::clone(&definitions) as _);
     bench.run("create table old (a int)", vec![]).await;
-    definitions.held.store(true, Ordering::SeqCst);
+    definitions.0.held.store(true, Ordering::SeqCst);
     let request = |sql: &str| QueryRequest {
         sql: sql.to_owned(),
         ..QueryRequest::default()
@@ -188,7 +149,7 @@ async fn a_definition_that_was_read_late_does_not_take_the_place_of_a_newer() {
     let context = context();
     let late = other.execute_query(&context, DB, request("select * from new"));
     let newer = async {
-        definitions.reached.notified().await;
+        definitions.0.reached.notified().await;
         let mut changed = bench.definition(PoolOptions::default(), false);
         changed.url = "test/new.db".to_owned();
         other
@@ -200,7 +161,7 @@ async fn a_definition_that_was_read_late_does_not_take_the_place_of_a_newer() {
             .execute_query(&context, DB, create)
             .await
             .expect("is new");
-        definitions.go_on.notify_one();
+        definitions.0.go_on.notify_one();
     };
     let (late, ()) = tokio::join!(late, newer);
     // The late one works with the newer definition, and so does whoever comes next.
