@@ -334,6 +334,58 @@ async fn memory_and_age_are_bounded() {
     assert_eq!(near.numbers().misses_total, before.misses_total + 1);
 }
 
+/// Ten keys are read often, then a thousand others once, of which some 250 have room. By last use nothing of the ten would be
+/// left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hot_keys_stay_near_while_a_walk_over_others_passes_by() {
+    const HOT: u64 = 10;
+    const COLD: u64 = 1_400;
+    if !is_installed() {
+        return;
+    }
+    let server = RedisProcess::start("").await.expect("starts");
+    let other = far(&server.url());
+    let (hot, cold) = (|n: u64| format!("hot{n}"), |n: u64| format!("cold{n}"));
+    let names = (0..HOT).map(hot).chain((0..COLD).map(cold));
+    for (number, name) in (0..).zip(names) {
+        store_in(other.as_ref(), &name, number)
+            .await
+            .expect("stores");
+    }
+    let settings = NearSettings {
+        bytes_max: 100_000,
+        max_age_ms: WAIT_MS_MAX,
+        ..NearSettings::default()
+    };
+    let near = near_with(&server.url(), &settings).await;
+    let walk = async |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            find(near.as_ref(), &cold(number)).await.expect("reads");
+        }
+    };
+    // It is full before anything is hot.
+    walk(0..COLD - 1_000).await;
+    for _ in 0..15 {
+        for number in 0..HOT {
+            find(near.as_ref(), &hot(number)).await.expect("reads");
+        }
+    }
+    walk(COLD - 1_000..COLD).await;
+    let before = near.numbers();
+    for number in 0..HOT {
+        let found = find(near.as_ref(), &hot(number)).await.expect("reads");
+        assert_eq!(found, Some(number));
+    }
+    let now = near.numbers();
+    let hits = now.hits_total - before.hits_total;
+    assert!(hits >= HOT - 2 && now.entries < 400, "{hits} hits: {now:?}");
+    // They are as coherent as all that is near.
+    store_in(other.as_ref(), &hot(0), 4_711)
+        .await
+        .expect("stores");
+    until_read(&near, &hot(0), 4_711).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_connection_nothing_is_near_until_it_is_back() {
     if !is_installed() {

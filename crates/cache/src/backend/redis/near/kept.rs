@@ -102,6 +102,8 @@ impl Kept {
             entries: moka::sync::Cache::builder()
                 .max_capacity(bytes_max)
                 .weigher(weigh)
+                // Hot keys stay while others pass by: what comes in must be asked more often than what would go for it.
+                .eviction_policy(moka::policy::EvictionPolicy::tiny_lfu())
                 .build(),
             bytes_max,
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
