@@ -27,11 +27,29 @@ pub struct CheckedEncoder<W> {
 
 /// The lengths of an answer, in bytes.
 struct Lengths {
-    /// What stands before the message: TTHeader, length of the frame.
-    header: usize,
+    tt_header: usize,
+    /// The length before the message.
+    frame: usize,
     message: usize,
     /// What of the message must be copied.
     copied: usize,
+}
+
+impl Lengths {
+    fn of(way: &Way, answer: &Answered) -> Self {
+        let (message, copied) = output::size(way, answer);
+        Self {
+            tt_header: way.tt_header.map_or(0, |_| header::said_bytes(way.closes)),
+            frame: if way.framed { LENGTH_BYTES } else { 0 },
+            message,
+            copied,
+        }
+    }
+
+    /// What stands behind the TTHeader.
+    const fn payload(&self) -> usize {
+        self.frame + self.message
+    }
 }
 
 impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
@@ -46,8 +64,8 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
     /// An answer past the frame limit would be refused by the client's transport and cost it the connection: it gets an
     /// exception in its place.
     fn fit(&self, way: &Way, answer: Answered) -> (Answered, Lengths) {
-        let lengths = lengths(way, &answer);
-        let (real, most) = (lengths.header + lengths.message, self.frame_bytes_max);
+        let lengths = Lengths::of(way, &answer);
+        let (real, most) = (lengths.tt_header + lengths.payload(), self.frame_bytes_max);
         if real <= most {
             return (answer, lengths);
         }
@@ -55,7 +73,7 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
             ApplicationExceptionKind::INTERNAL_ERROR,
             format!("the reply has {real} bytes, at most {most} are allowed; ask for less at once"),
         ));
-        let lengths = self::lengths(way, &answer);
+        let lengths = Lengths::of(way, &answer);
         (answer, lengths)
     }
 
@@ -64,11 +82,8 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
         let (answer, lengths) = self.fit(way, answer);
         // Of this answer alone: an idle connection keeps no memory, and payloads that are shared with the answer are let go
         // with it.
-        let mut buffer = LinkedBytes::with_capacity(lengths.header + lengths.copied);
-        let mut framed = lengths.message;
-        if way.framed {
-            framed += LENGTH_BYTES;
-        }
+        let copied = lengths.tt_header + lengths.frame + lengths.copied;
+        let mut buffer = LinkedBytes::with_capacity(copied);
         if let Some(protocol) = way.tt_header {
             let said = header::Said {
                 protocol,
@@ -76,10 +91,12 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
                 kind: kind(&answer),
                 closes: way.closes,
             };
-            said.write(buffer.bytes_mut(), framed);
+            said.write(buffer.bytes_mut(), lengths.payload());
         }
         if way.framed {
-            buffer.bytes_mut().put_u32(length(lengths.message));
+            // What is longer than a length can say was refused.
+            let length = u32::try_from(lengths.message).unwrap_or(u32::MAX);
+            buffer.bytes_mut().put_u32(length);
         }
         output::write(way, &mut buffer, &answer)?;
         drop(answer);
@@ -99,26 +116,4 @@ impl<W: AsyncWrite + Unpin + Send + Sync + 'static> CheckedEncoder<W> {
             None => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
     }
-}
-
-fn lengths(way: &Way, answer: &Answered) -> Lengths {
-    let (message, copied) = output::size(way, answer);
-    let mut header = if way.tt_header.is_some() {
-        header::said_bytes(way.closes)
-    } else {
-        0
-    };
-    if way.framed {
-        header += LENGTH_BYTES;
-    }
-    Lengths {
-        header,
-        message,
-        copied,
-    }
-}
-
-/// A length on the wire; what is longer was refused before.
-fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
